@@ -1,0 +1,61 @@
+# What a person types. Python 3.11 or later, git and make are enough: everything else goes into .venv.
+PYTHON ?= python3
+python := .venv/bin/python
+jb := .venv/bin/jupyter-book build . -W -n --keep-going
+
+.PHONY: help book test serve outputs check format links requirements clean
+.DELETE_ON_ERROR:
+
+help: ## list these commands
+	@sed -nE 's/^([a-z]+):[^#]*## (.*)/make \1\t\2/p' Makefile | expand -t 20
+
+# ---- The environment: pip runs only when what it would install has changed ----
+.venv/installed: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "This book needs Python 3.11 or later; $(PYTHON) is " + sys.version.split()[0] + ". Try: make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	$(python) -m pip install --quiet --require-hashes -r requirements.txt
+	$(python) -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+# ---- The book ----
+# jupyter-cache sees the cells of a chapter, not the code they import. This file is named for the checksum of
+# that code, so a changed module or version starts the book afresh.
+code := _build/.of-$(firstword $(shell cksum requirements.txt fpnotes/*.py | cksum))
+$(code): | .venv/installed
+	rm -rf _build && mkdir _build && touch $@
+
+# Sphinx warns about a page only when it reads it: after a build that did not succeed, every page is read again.
+book: .venv/installed $(code) ## build the book in _build/html
+	@test -e _build/.complete || rm -rf _build/.doctrees; rm -f _build/.complete
+	$(jb)
+	@touch _build/.complete
+	@echo "The book is built. Open _build/html/index.html, or run: make serve"
+
+serve: book ## build the book and show it at http://localhost:8000
+	$(python) -m http.server --bind localhost --directory _build/html 8000
+
+links: .venv/installed $(code) ## follow every external link of the book
+	$(jb) --builder linkcheck
+
+# ---- The tests ----
+test: book ## build the book and run every test: package, chapters, pages
+	$(python) tests/notebooks.py prepare
+	$(python) -m pytest -n 2 --dist loadscope --nbval-lax --nbval-current-env --nbval-cell-timeout 600 tests _build/nbval
+
+outputs: .venv/installed ## refresh the expected outputs of the chapters (CHAPTERS="stability ..." for some)
+	$(python) tests/notebooks.py update $(CHAPTERS)
+
+check: .venv/installed ## lint, layout and types
+	.venv/bin/ruff check && .venv/bin/ruff format --check
+	.venv/bin/pyright
+
+format: .venv/installed ## mend what lint and layout can mend by themselves
+	.venv/bin/ruff check --fix && .venv/bin/ruff format
+
+# ---- Housekeeping ----
+requirements: .venv/installed ## pin pyproject.toml's dependencies in requirements.txt (UPGRADE=1: at their newest)
+	.venv/bin/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-annotate --custom-compile-command "make requirements" --quiet $(if $(UPGRADE),--upgrade) -o requirements.txt
+
+clean: ## remove everything that was built or installed
+	rm -rf _build .venv dist .pytest_cache .ruff_cache .hypothesis
