@@ -14,7 +14,7 @@ RAW = {
     "a target": r"\([\w-]+\)=(?:\s|$)|\((?:eq|thm|fig|tab|sec|ex)-[\w-]+\)",
     "a link": r"\]\([#.\w/]",
     "math": r"\$[^$]+\$|\\[([]|\\(?:begin|frac|mathbf|partial|Delta|lambda|eta)\b",
-    "an unresolved reference": r"\?{2,}|\(\?\)|\[\?\]|reference target not found",
+    "an unresolved reference": r"\[\]|\?{2,}|\(\?\)|\[\?\]|reference target not found",
 }
 
 

@@ -105,7 +105,7 @@ class EquationChecks(SphinxDirective):
         checked = checks(book.parent / "tests")
         rows = [self.row("", "Statement", "Chapter", "What is tested, and where")]
         for label in labels(book):
-            if f"{book.name}/{label.chapter}" in self.env.found_docs:
+            if label.name and f"{book.name}/{label.chapter}" in self.env.found_docs:
                 role = "eq" if label.kind == "math" else "prf:ref"
                 tests = [f"{c.summary} (`{c.test}`)" for c in checked if c.label == label.name]
                 reference, chapter = f"{{{role}}}`{label.name}`", f"{{doc}}`{label.chapter}`"
@@ -125,15 +125,15 @@ class EquationChecks(SphinxDirective):
 
 def compare_with_sphinx(app, env):
     """Warn about statements that Sphinx numbers and ``labels`` does not see."""
-    numbered = {name: "math" for name in env.get_domain("math").equations}
-    proofs = getattr(env, "proof_list", {}).items()
-    numbered |= {name: f"prf:{proof['realtype']}" for name, proof in proofs}
+    equations = env.get_domain("math").equations
+    numbered = [(name, "math", docname) for name, (docname, _) in equations.items()]
+    for name, proof in getattr(env, "proof_list", {}).items():
+        numbered.append((name, f"prf:{proof['realtype']}", proof["docname"]))
     seen = {label.name for label in labels(Path(app.srcdir) / "book")}
-    for name, kind in numbered.items():
+    for name, kind, page in numbered:
         if kind in PREFIXES and name not in seen:
-            logging.getLogger(__name__).warning(
-                "%s: numbered, but not a label we check: %s", kind, name
-            )
+            message = f"a numbered {kind} without a label that a test could name ({name})"
+            logging.getLogger(__name__).warning(message, location=page)
 
 
 def setup(app):
