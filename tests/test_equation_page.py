@@ -1,0 +1,85 @@
+"""The page of equations is made from the chapters and the tests, and follows when they change."""
+
+from io import StringIO
+
+import pytest
+from bs4 import BeautifulSoup
+from sphinx.application import Sphinx
+from sphinx.util.docutils import docutils_namespace, patch_docutils
+
+CHAPTER = """\
+# Stability
+
+$$ r = W r $$ (eq-one)
+
+```{prf:theorem} A claim
+:label: thm-two
+It holds.
+```
+"""
+TESTS = '''
+import pytest
+
+@pytest.mark.checks("eq-one")
+def test_one():
+    """The point $r$ is fixed."""
+'''
+
+
+@pytest.fixture
+def build(tmp_path):
+    """A book of one chapter and the page; returns a function that builds it."""
+    (tmp_path / "book").mkdir()
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "index.md").write_text("# Book\n\n```{toctree}\nbook/one\nbook/equations\n```\n")
+    (tmp_path / "book" / "one.md").write_text(CHAPTER)
+    (tmp_path / "book" / "equations.md").write_text("# Equations\n\n```{equation-checks}\n```\n")
+    (tmp_path / "tests" / "test_one.py").write_text(TESTS)
+    settings = {
+        "extensions": ["myst_parser", "sphinx_proof", "equations"],
+        "myst_enable_extensions": ["amsmath", "dollarmath"],
+        "nitpicky": True,
+        "numfig": True,
+    }
+
+    def make():
+        warnings, output = StringIO(), tmp_path / "html"
+        with patch_docutils(), docutils_namespace():
+            app = Sphinx(
+                tmp_path, None, output, tmp_path / "trees", "html", settings, None, warnings
+            )
+            app.build()
+        page = BeautifulSoup((output / "book" / "equations.html").read_text(), "html.parser")
+        return page, warnings.getvalue()
+
+    return make
+
+
+def test_each_statement_has_a_row_that_links_to_it_and_names_its_tests(build):
+    page, warnings = build()
+    assert warnings == ""
+    one, two = page.select("tbody tr")
+    assert (one["id"], two["id"]) == ("check-eq-one", "check-thm-two")
+    assert [a["href"] for a in one("a")] == ["one.html#equation-eq-one", "one.html"]
+    assert [a["href"] for a in two("a")] == ["one.html#thm-two", "one.html"]
+    assert [a.get_text() for a in two("a")] == ["Theorem 1", "Stability"]
+    assert one.select_one(".math") and "test_one.py::test_one" in one.get_text()
+    assert "not checked" in two.get_text()
+
+
+def test_the_page_follows_the_tests(build, tmp_path):
+    build()
+    new = '@pytest.mark.checks("thm-two")\ndef test_two():\n    """The claim holds."""\n'
+    (tmp_path / "tests" / "test_two.py").write_text("import pytest\n" + new)
+    page, warnings = build()
+    assert warnings == ""
+    assert "The claim holds. (test_two.py::test_two)" in page.select("tbody tr")[1].get_text()
+
+
+@pytest.mark.parametrize(
+    "unseen", ["\\begin{align}\nx\n\\end{align}", "```{prf:lemma} Unnamed\nIt holds.\n```"]
+)
+def test_a_number_that_nothing_can_check_is_a_warning(build, tmp_path, unseen):
+    (tmp_path / "book" / "one.md").write_text(f"{CHAPTER}\n{unseen}\n")
+    _, warnings = build()
+    assert "one.md: WARNING: a numbered" in warnings
