@@ -1,0 +1,72 @@
+"""What every public function asks of its arguments, and the errors that say so."""
+
+import numpy as np
+
+
+def real_array(name, value):
+    """Return ``value`` as a finite float array: float32 is kept, other real types become float64.
+
+    Raises
+    ------
+    TypeError
+        If ``value`` is not numeric, or is complex.
+    ValueError
+        If it is ragged, or holds NaN or infinite entries.
+    """
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} must be a rectangular array of numbers: {error}") from None
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must be real numbers, not of dtype {array.dtype}")
+    if array.dtype != np.float32:
+        array = array.astype(np.float64, copy=False)
+    bad = np.argwhere(~np.isfinite(array))
+    if len(bad):
+        where = tuple(int(i) for i in bad[0])
+        raise ValueError(
+            f"{name} must be finite, but {len(bad)} of its {array.size} entries are NaN or "
+            f"infinite, the first at index {where}"
+        )
+    return array
+
+
+def square_matrix(name, value):
+    """Return ``value`` as a finite (N, N) float array with N ≥ 1, or raise."""
+    array = real_array(name, value)
+    if array.ndim != 2 or array.shape[0] != array.shape[1] or array.size == 0:
+        raise ValueError(f"{name} must be a square (N, N) matrix, not of shape {array.shape}")
+    return array
+
+
+def rows_of(name, value, n):
+    """Return ``value`` as a finite float array of shape (..., N), a row a sample, or raise."""
+    array = real_array(name, value)
+    if array.ndim == 0 or array.shape[-1] != n:
+        raise ValueError(
+            f"{name} must have shape (..., {n}), a row a sample, to match W of shape "
+            f"({n}, {n}); it has shape {array.shape}"
+        )
+    return array
+
+
+def positive(name, value):
+    """Return ``value`` as a finite positive float, or raise."""
+    if isinstance(value, (bool, str, complex)) or np.ndim(value) != 0:
+        raise TypeError(f"{name} must be a positive number, not {value!r}")
+    try:
+        number = float(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a positive number, not {value!r}") from None
+    if not (np.isfinite(number) and number > 0):
+        raise ValueError(f"{name} must be positive and finite, not {value!r}")
+    return number
+
+
+def count(name, value):
+    """Return ``value`` as an integer of at least 1, or raise."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name} must be a whole number, not {value!r}")
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, not {value}")
+    return int(value)

@@ -1,0 +1,60 @@
+"""Linear systems with the matrix I − GW, one a sample."""
+
+import numpy as np
+
+# Per-sample matrices are built at most this many entries at a time, so that memory does not grow with m.
+CHUNK = 2_000_000
+
+
+def chunks(m, n):
+    """Yield slices of range(m) whose (k, n, n) stacks stay within CHUNK entries, or are one matrix."""
+    size = max(1, CHUNK // (n * n))
+    for start in range(0, m, size):
+        yield slice(start, start + size)
+
+
+def solve_direct(W, gain, b, transpose=False, diagonal=1.0):
+    """Solve (dI − GW) u = b, or its transpose, for every row of b by LU factorization.
+
+    When all samples have the same gains, as in a linear network, one factorization serves them all.
+
+    Parameters
+    ----------
+    W : (N, N) array
+    gain, b : (m, N) arrays
+    transpose : bool
+        Solve (dI − GW)ᵀ u = b instead.
+    diagonal : float or (m,) array
+        The number d, one for all samples or one each.
+
+    Returns
+    -------
+    u : (m, N) array
+        NaN in the rows whose matrix is exactly singular.
+    """
+    eye = np.eye(len(W), dtype=W.dtype)
+
+    d = np.broadcast_to(np.asarray(diagonal, dtype=W.dtype), len(b))
+
+    def matrix(rows):
+        K = d[rows, None, None] * eye - gain[rows, :, None] * W
+        return np.swapaxes(K, -1, -2) if transpose else K
+
+    def solve_or_nan(K, right):
+        try:
+            return np.linalg.solve(K, right)
+        except np.linalg.LinAlgError:
+            return np.full_like(right, np.nan)
+
+    if len(b) and (gain == gain[0]).all() and (d == d[0]).all():
+        return solve_or_nan(matrix(slice(1))[0], b.T).T
+    u = np.empty_like(b)
+    for part in chunks(len(b), len(W)):
+        K, right = matrix(part), b[part, :, None]
+        try:
+            u[part] = np.linalg.solve(K, right)[..., 0]
+        except np.linalg.LinAlgError:
+            # One singular sample must not spoil its neighbors.
+            for i, (K_i, right_i) in enumerate(zip(K, right, strict=True)):
+                u[part][i] = solve_or_nan(K_i, right_i)[:, 0]
+    return u

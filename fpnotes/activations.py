@@ -1,0 +1,118 @@
+"""f–I curves: how a neuron's rate depends on its net input.
+
+An f–I curve f turns net input z into a rate f(z). Its slope g = f′(z) is the neuron's *gain*. All the
+mathematics of this package needs from a nonlinearity is that pair, so that is what an
+:class:`Activation` is. The curves are written with ``autograd.numpy``: they take plain arrays at
+NumPy's speed, and can also be differentiated, any number of times.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import autograd.numpy as np
+from autograd import elementwise_grad
+from autograd.extend import defjvp, defvjp, primitive
+
+from fpnotes._inputs import positive
+
+
+@dataclass(frozen=True)
+class Activation:
+    """An f–I curve and its slope.
+
+    Parameters
+    ----------
+    name : str
+        What error messages and figures call it.
+    f : callable
+        Elementwise map from net input z, any shape, to rate.
+    gain : callable
+        Its derivative f′, elementwise.
+    """
+
+    name: str
+    f: Callable[[Any], Any]
+    gain: Callable[[Any], Any]
+
+    def __call__(self, z):
+        """Return the rate f(z), of z's shape."""
+        return self.f(z)
+
+
+def _curve(name, f, gain):
+    """Pair f with its derivative, and teach autograd that this is its derivative.
+
+    Autograd would find the same gain by tracing f. Stating it avoids the trace's weak spots: NaN where
+    an intermediate power overflows, and ½ at the kink of relu.
+    """
+    f = primitive(f)
+    defvjp(f, lambda ans, z: lambda cotangent: cotangent * gain(z))
+    defjvp(f, lambda tangent, ans, z: tangent * gain(z))
+    return Activation(name, f, gain)
+
+
+def powerlaw(p=2.0, k=1.0):
+    """Return the power-law curve f(z) = k [z]₊^p, supralinear for p > 1.
+
+    Parameters
+    ----------
+    p : float, at least 1
+        Exponent; measured f–I curves of cortical neurons give 2 to 5 (Hansel & van Vreeswijk 2002).
+    k : float, positive
+        Scale, in rate per net input to the power p.
+
+    Raises
+    ------
+    ValueError
+        If p < 1, where the gain at threshold is infinite, or k ≤ 0.
+    """
+    p, k = positive("p", p), positive("k", k)
+    if p < 1:
+        raise ValueError(f"p must be at least 1, not {p}: below that the gain at z = 0 is infinite")
+
+    def power(z, scale, exponent):
+        above = z > 0
+        # The inner where keeps the unused branch differentiable: 0 to a negative power is not.
+        return np.where(above, scale * np.where(above, z, 1.0) ** exponent, 0.0)
+
+    return _curve(
+        "powerlaw",
+        lambda z: power(z, k, p),
+        lambda z: power(z, k * p, p - 1),
+    )
+
+
+linear = _curve("linear", lambda z: 1.0 * z, lambda z: np.ones_like(z))
+tanh = _curve("tanh", np.tanh, lambda z: 1 - tanh.f(z) ** 2)
+relu = _curve("relu", lambda z: np.maximum(z, 0.0), lambda z: np.where(z > 0, np.ones_like(z), 0.0))
+softplus = _curve("softplus", lambda z: np.logaddexp(z, 0.0), lambda z: 0.5 * (1 + np.tanh(z / 2)))
+
+NAMED = {curve.name: curve for curve in (linear, tanh, relu, softplus, powerlaw())}
+
+
+def as_activation(activation):
+    """Return an :class:`Activation` for a name, an ``Activation``, or a function of z.
+
+    A function must be elementwise and written with ``autograd.numpy``: autograd supplies its gain.
+
+    Raises
+    ------
+    ValueError
+        If a name is not one of the curves above.
+    TypeError
+        If it is neither a name nor callable.
+    """
+    if isinstance(activation, Activation):
+        return activation
+    if isinstance(activation, str):
+        if activation not in NAMED:
+            raise ValueError(f"activation must be one of {', '.join(NAMED)}, not {activation!r}")
+        return NAMED[activation]
+    if callable(activation):
+        name = getattr(activation, "__name__", "activation")
+        return Activation(name, activation, elementwise_grad(activation))
+    raise TypeError(
+        "activation must be a name, an Activation, or an elementwise function written with "
+        f"autograd.numpy, not {activation!r}"
+    )

@@ -1,0 +1,96 @@
+"""One gradient, computed in independent ways, and how well they agree."""
+
+import autograd.numpy as np
+import numpy as onp
+import pandas as pd
+from autograd import grad
+
+from fpnotes._inputs import count, positive, rows_of, square_matrix
+from fpnotes.activations import as_activation
+from fpnotes.implicit import fixed_point
+
+
+def unrolled(W, x, activation="tanh", steps=100):
+    """Return the last of ``steps`` iterates of r ← f(W r + x) from rest, traced by autograd.
+
+    Differentiating it is *unrolling* (backpropagation through time to a static target): memory grows with
+    ``steps``, and both r and its derivative are off by what the iteration has not yet settled.
+
+    Parameters
+    ----------
+    W : (N, N) array
+    x : (..., N) array
+    activation : str, Activation or callable
+    steps : int
+
+    Returns
+    -------
+    r : (..., N) array
+    """
+    f = as_activation(activation)
+    r = 0 * x
+    for _ in range(count("steps", steps)):
+        r = f(np.matmul(r, W.T) + x)
+    return r
+
+
+def central_differences(function, W, h=1e-5):
+    """Return the gradient of a scalar function of a matrix, (N, N), by central differences of width 2h."""
+    W, h = onp.asarray(W, dtype=float), positive("h", h)
+    slope = onp.empty_like(W)
+    for index in onp.ndindex(*W.shape):
+        step = onp.zeros_like(W)
+        step[index] = h
+        slope[index] = (function(W + step) - function(W - step)) / (2 * h)
+    return slope
+
+
+def compare_gradients(loss, W, x, activation="tanh", *, steps=100, h=1e-5, tol=None):
+    """Compute ∂J/∂W by the adjoint, by unrolling, and by finite differences.
+
+    Parameters
+    ----------
+    loss : callable
+        J as a scalar function of the rates r, (..., N), written with ``autograd.numpy``.
+    W : (N, N) array_like
+    x : (..., N) array_like
+    activation : str, Activation or callable
+    steps : int
+        Iterations that are unrolled.
+    h : float
+        Half width of the central differences, in the unit of W.
+    tol : float, optional
+        Of the fixed points for the adjoint; see :func:`fpnotes.solvers.solve`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a method, with its gradient's norm and its relative error. The reference is the adjoint at
+        fixed points solved to the last digits (tol = 1e-13) by Newton's method.
+
+    Raises
+    ------
+    ConvergenceError
+        When a fixed point that is needed does not exist or is not found.
+    """
+    W = square_matrix("W", W).astype(float)
+    x = rows_of("x", x, len(W)).astype(float)
+
+    def J(W, tol=tol, method="auto"):
+        return loss(fixed_point(W, x, activation, tol=tol, method=method))
+
+    gradients = {
+        "adjoint": grad(J)(W),
+        f"unrolled, {steps} steps": grad(lambda W: loss(unrolled(W, x, activation, steps)))(W),
+        f"central differences, h = {h:g}": central_differences(lambda W: J(W, 1e-13, "newton"), W, h),
+    }
+    reference = grad(lambda W: J(W, 1e-13, "newton"))(W)
+    size = onp.linalg.norm(reference)
+    return pd.DataFrame(
+        {
+            "norm": {name: onp.linalg.norm(g) for name, g in gradients.items()},
+            "relative error": {
+                name: onp.linalg.norm(g - reference) / size for name, g in gradients.items()
+            },
+        }
+    ).rename_axis("method")

@@ -1,0 +1,142 @@
+"""The house style of the book's figures, and the plots that more than one chapter draws."""
+
+from dataclasses import dataclass
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+INK = "#22272e"
+MUTED = "#6b7480"
+ACCENT = "#0a4a8f"
+WARN = "#b3261e"
+# For curves that are not rules: legible to colour-blind readers, and of different lightness in grey.
+CYCLE = ("#0a4a8f", "#d55e00", "#2b95cc", "#7a4f9e", "#5d6b1e", "#22272e")
+WIDTH = 6.9  # inches: the width of the text column
+
+
+@dataclass(frozen=True)
+class LineStyle:
+    """How one learning rule is drawn through the whole book."""
+
+    label: str
+    color: str
+    linestyle: str
+
+    @property
+    def line(self):
+        """Keyword arguments for ``ax.plot``."""
+        return {"color": self.color, "linestyle": self.linestyle, "label": self.label}
+
+
+RULES = {
+    "gradient": LineStyle(r"$\Delta W_1$, gradient", "#d55e00", "-"),
+    "reparameterized": LineStyle(r"$\Delta W_2$, reparameterized", "#0a4a8f", "--"),
+    "linearized": LineStyle(r"$\Delta W_3$, linearized", "#2b95cc", "-."),
+}
+
+
+def use_style():
+    """Set the house style for every figure of a notebook: call once, in its first cell."""
+    plt.rcParams.update(
+        {
+            "figure.figsize": (WIDTH, 3.2),
+            "figure.dpi": 100,
+            "figure.facecolor": "white",
+            "figure.constrained_layout.use": True,
+            "font.size": 10,
+            "axes.titlesize": 10.5,
+            "axes.titlelocation": "left",
+            "axes.titleweight": "bold",
+            "axes.labelsize": 10,
+            "axes.labelcolor": INK,
+            "axes.edgecolor": MUTED,
+            "axes.linewidth": 0.8,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.prop_cycle": plt.cycler(color=CYCLE),
+            "text.color": INK,
+            "xtick.color": INK,
+            "ytick.color": INK,
+            "legend.frameon": False,
+            "legend.fontsize": 9,
+            "lines.linewidth": 1.8,
+            "image.cmap": "cividis",
+            "mathtext.fontset": "cm",
+            "svg.hashsalt": "fpnotes",
+        }
+    )
+    try:
+        shell = get_ipython()  # type: ignore[name-defined]  # noqa: F821
+    except NameError:
+        return
+    if hasattr(shell, "kernel"):
+        from matplotlib_inline.backend_inline import set_matplotlib_formats
+
+        set_matplotlib_formats("svg")
+
+
+def eigenvalue_plane(ax, eigenvalues, radius=None):
+    """Draw eigenvalues of GW in the complex plane, and the line they must stay left of.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    eigenvalues : (N,) complex array
+    radius : float, optional
+        Radius of a circle to draw about 0, such as the circular law's.
+    """
+    eigenvalues = np.asarray(eigenvalues)
+    beyond = eigenvalues.real >= 1
+    for chosen, color, marker in ((~beyond, ACCENT, "o"), (beyond, WARN, "X")):
+        ax.scatter(
+            eigenvalues.real[chosen],
+            eigenvalues.imag[chosen],
+            s=14 if marker == "o" else 40,
+            c=color,
+            marker=marker,
+            linewidths=0,
+            alpha=0.8,
+            zorder=3,
+        )
+    if radius is not None:
+        ax.add_patch(plt.Circle((0, 0), radius, fill=False, color=MUTED, linewidth=1))
+    ax.axvline(1, color=WARN, linewidth=1.2, linestyle=":")
+    ax.axhline(0, color=MUTED, linewidth=0.5, zorder=0)
+    ax.set(xlabel=r"Re $\lambda(GW)$", ylabel=r"Im $\lambda(GW)$", aspect="equal")
+
+
+def phase_plane(ax, network, x, lim=(-1.2, 1.2), grid=241):
+    """Draw the flow and the two nullclines of a network of two neurons.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    network : RateNetwork
+        With N = 2.
+    x : (2,) array_like
+        Constant input.
+    lim : (float, float)
+        Range of both rates.
+    grid : int
+        Points a side at which the flow is evaluated.
+    """
+    if network.n != 2:
+        raise ValueError(f"network must have 2 neurons for a phase plane, not {network.n}")
+    axis = np.linspace(*lim, grid)
+    r = np.stack(np.meshgrid(axis, axis), axis=-1)
+    flow = network.velocity(r, np.broadcast_to(np.asarray(x, dtype=float), r.shape))
+    speed = np.linalg.norm(flow, axis=-1)
+    ax.streamplot(
+        axis,
+        axis,
+        flow[..., 0],
+        flow[..., 1],
+        color="#b9c0c9",
+        density=0.8,
+        linewidth=0.4 + 0.8 * speed / speed.max(),
+        arrowsize=0.7,
+    )
+    for i, color in enumerate(CYCLE[:2]):
+        ax.contour(axis, axis, flow[..., i], levels=[0], colors=color, linewidths=1.8)
+        ax.plot([], [], color=color, label=rf"$\dot r_{i + 1} = 0$")
+    ax.set(xlabel=r"$r_1$", ylabel=r"$r_2$", xlim=lim, ylim=lim, aspect="equal")

@@ -1,0 +1,177 @@
+"""Three ways to a fixed point of a map, on a whole batch at once.
+
+A fixed point of φ is an r with φ(r) = r; the *residual* F(r) = φ(r) − r says how far off r is. Every
+method here proposes a next r from the current r and its residual:
+
+- :class:`Relaxation` moves along F. It is what the network itself does, one Euler step at a time.
+- :class:`Anderson` combines the last few steps so that the residual predicted by a linear model is smallest.
+- :class:`Newton` solves the exact linear model, cautiously while far away.
+
+:func:`iterate` drives any of them. It works on rows: a sample leaves the batch when it has converged, so
+that the easy ones cost nothing while the hard ones are still at work.
+"""
+
+import numpy as np
+
+
+class Relaxation:
+    """r ← r + αF, with a damping α a sample, halved whenever that sample's residual stops falling.
+
+    Undamped, the iteration diverges along an eigenvalue of GW below −1 although the network is stable;
+    with α < 2/(1 − eigenvalue) it converges (book: thm-damped).
+    """
+
+    patience = 6
+
+    def __init__(self, m):
+        self.alpha = np.ones(m)
+        self.best = np.full(m, np.inf)
+        self.waited = np.zeros(m, dtype=int)
+
+    def propose(self, rows, r, residual, size):
+        """Return the next r, shape (m, N); ``size`` is each sample's largest |residual|."""
+        better = size < self.best
+        self.best = np.where(better, size, self.best)
+        self.waited = np.where(better, 0, self.waited + 1)
+        stalled = self.waited >= self.patience
+        self.alpha = np.where(stalled, self.alpha / 2, self.alpha)
+        # After damping, a sample is judged from where it now stands.
+        self.best = np.where(stalled, size, self.best)
+        self.waited = np.where(stalled, 0, self.waited)
+        return r + self.alpha.astype(r.dtype)[:, None] * residual
+
+    def keep(self, mask):
+        """Forget the samples that left the batch."""
+        self.alpha, self.best, self.waited = self.alpha[mask], self.best[mask], self.waited[mask]
+
+
+class Anderson:
+    """Anderson acceleration (Anderson 1965; Walker & Ni 2011, doi:10.1137/10078356X).
+
+    The last ``memory`` changes of r and of F make a linear model of F around r; the step is to where
+    that model's residual is smallest, plus what remains of it.
+    """
+
+    memory = 8
+
+    def __init__(self, m):
+        self.dr = self.dF = self.last = None
+        self.calls = 0
+
+    def propose(self, rows, r, residual, size):
+        """Return the next r, shape (m, N)."""
+        if self.last is None:
+            self.dr = np.zeros((len(r), self.memory, r.shape[1]), r.dtype)
+            self.dF = np.zeros_like(self.dr)
+            step = residual
+        else:
+            slot = self.calls % self.memory
+            self.dr[:, slot], self.dF[:, slot] = r - self.last[0], residual - self.last[1]
+            self.calls += 1
+            step = residual - self._correction(residual)
+        self.last = (r, residual)
+        return r + step
+
+    def _correction(self, residual):
+        """Return γ·(dr + dF), with γ the least-squares solution of γ·dF = F, for each sample."""
+        gram = self.dF @ np.swapaxes(self.dF, 1, 2)
+        # Scaled to unit diagonal (an unused slot is 0), then a ridge of a few roundings: nearly parallel
+        # changes would otherwise make the normal equations singular.
+        scale = np.sqrt(np.diagonal(gram, axis1=1, axis2=2))
+        scale = np.where(scale > 0, scale, 1)[..., None]
+        gram /= scale * np.swapaxes(scale, 1, 2)
+        gram += 10 * np.finfo(gram.dtype).eps * np.eye(self.memory, dtype=gram.dtype)
+        gamma = np.linalg.solve(gram, (self.dF @ residual[..., None]) / scale) / scale
+        gamma = np.swapaxes(gamma, 1, 2)
+        return (gamma @ self.dr + gamma @ self.dF)[:, 0]
+
+    def keep(self, mask):
+        """Forget the samples that left the batch."""
+        if self.last is not None:
+            self.dr, self.dF = self.dr[mask], self.dF[mask]
+            self.last = (self.last[0][mask], self.last[1][mask])
+
+
+class Newton:
+    """r ← r + ((1 + 1/δ)I − φ′(r))⁻¹F: an implicit Euler step of length δ, in units of τ.
+
+    Short steps follow the dynamics; as δ → ∞ they become Newton's. δ grows as the residual falls, which keeps
+    Newton's quadratic end and, far from a fixed point, its caution (pseudo-transient continuation:
+    Kelley & Keyes 1998, doi:10.1137/S0036142996304796).
+
+    Parameters
+    ----------
+    m : int
+        Number of samples.
+    solve : callable
+        ``solve(rows, r, F, d)`` returns (diag(d) − φ′(r))⁻¹F, shape (m, N), for d of shape (m,).
+    delta : float
+        The first δ; ``np.inf`` for Newton's method itself.
+    """
+
+    def __init__(self, m, solve, delta=1.0):
+        self.solve = solve
+        self.delta = np.full(m, delta)
+        self.size = np.full(m, np.nan)
+
+    def propose(self, rows, r, residual, size):
+        """Return the next r, shape (m, N)."""
+        fell = np.where(np.isnan(self.size), 1, self.size / size)
+        self.delta = self.delta * np.clip(fell, 0.1, 10)
+        self.size = size
+        return r + self.solve(rows, r, residual, 1 + 1 / self.delta)
+
+    def keep(self, mask):
+        """Forget the samples that left the batch."""
+        self.delta, self.size = self.delta[mask], self.size[mask]
+
+
+def iterate(phi, r, method, rows, limit, max_steps):
+    """Run a method on some rows of a batch until each has a residual within its limit.
+
+    Parameters
+    ----------
+    phi : callable
+        ``phi(rows, r)`` applies the map to the samples named by the index array ``rows``: (k, N) → (k, N).
+    r : (m, N) array
+        Where to start; overwritten, on the given rows, by where the method ended.
+    method : Relaxation, Anderson or Newton
+        Made for ``len(rows)`` samples.
+    rows : (k,) int array
+        The samples to work on.
+    limit : callable
+        ``limit(rows, r)`` returns the largest |residual| that counts as converged, a sample: (k,).
+    max_steps : int
+        How many times φ may be applied after its first evaluation.
+
+    Returns
+    -------
+    size : (k,) array
+        The largest |φ(r) − r| of each sample, at the r left in place; infinite where r ran to infinity.
+    steps : (k,) int array
+        Applications of φ that each sample took.
+    """
+    size = np.full(len(rows), np.inf)
+    steps = np.zeros(len(rows), dtype=int)
+    live = np.arange(len(rows))
+    at = r[rows]
+    for count in range(max_steps + 1):
+        if not len(live):
+            break
+        with np.errstate(over="ignore", invalid="ignore"):
+            residual = phi(rows[live], at) - at
+            now = np.abs(residual).max(axis=1)
+        lost = ~np.isfinite(now)
+        size[live], steps[live] = np.where(lost, np.inf, now), count + 1
+        done = now <= limit(rows[live], at)
+        ended = done | lost
+        r[rows[live[done]]] = at[done]
+        if ended.any():
+            keep = ~ended
+            live, at, residual, now = live[keep], at[keep], residual[keep], now[keep]
+            method.keep(keep)
+        if count < max_steps and len(live):
+            with np.errstate(over="ignore", invalid="ignore"):
+                at = method.propose(rows[live], at, residual, now)
+    r[rows[live]] = at
+    return size, steps

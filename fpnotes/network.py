@@ -1,0 +1,154 @@
+"""A recurrent network of rate neurons, and when its fixed points are stable.
+
+The model is τ dr/dt = −r + f(W r + x): each neuron's rate relaxes to its f–I curve f of its net
+input, which is what the other neurons send through W plus what comes from outside, x. Where the motion
+stops, r = f(W r + x). Linearizing about that point gives the Jacobian (−I + GW)/τ, with G the diagonal
+matrix of gains: everything about stability is a statement about the *effective weights* GW.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.integrate import solve_ivp
+
+from fpnotes._inputs import count, positive, rows_of, square_matrix
+from fpnotes.activations import Activation, as_activation, tanh
+
+
+def effective_weights(W, gain=None):
+    """Return GW, shape (..., N, N), for gains (..., N); W itself when gain is None."""
+    return W if gain is None else gain[..., :, None] * W
+
+
+def spectral_abscissa(W, gain=None):
+    """Return the largest real part of an eigenvalue of GW, shape (...).
+
+    A fixed point is stable when this is below 1 (book: thm-stability), and the nearer it is to 1,
+    the slower the network settles: its slowest mode decays as exp(−(1 − abscissa) t/τ).
+    """
+    return np.linalg.eigvals(effective_weights(W, gain)).real.max(axis=-1)
+
+
+def distance_to_singularity(W, gain=None):
+    """Return the size of the smallest change of W that makes I − GW singular, shape (...).
+
+    With the gains held, the smallest ‖ΔW‖_F for which det(I − G(W + ΔW)) = 0 is 1/‖A‖₂, one over the
+    largest singular value of the response matrix A = (I − GW)⁻¹G (book: thm-distance).
+    It is 0 at a singularity and infinite when every gain is 0.
+    """
+    n = W.shape[0]
+    u, s, vh = np.linalg.svd(np.eye(n) - effective_weights(W, gain))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # A = V S⁻¹ Uᵀ G; V is orthogonal and does not change a norm.
+        response = np.swapaxes(u, -1, -2) / s[..., :, None]
+        if gain is not None:
+            response = response * gain[..., None, :]
+        singular = ~np.isfinite(response).all(axis=(-1, -2))
+        response = np.where(singular[..., None, None], 0, response)
+        distance = 1 / np.linalg.norm(response, 2, axis=(-2, -1))
+    return np.where(singular, 0.0, distance)[()]
+
+
+@dataclass(frozen=True)
+class RateNetwork:
+    """The network τ dr/dt = −r + f(W r + x).
+
+    Parameters
+    ----------
+    W : (N, N) array_like
+        Recurrent weights; ``W[i, j]`` is from neuron j to neuron i.
+    activation : str, Activation or callable
+        The f–I curve f.
+    tau : float
+        Time constant τ; ``simulate`` measures time in the same unit.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If W is not a finite real square matrix, tau is not positive, or activation is unknown.
+    """
+
+    W: np.ndarray
+    activation: Activation = tanh
+    tau: float = 1.0
+
+    def __post_init__(self):
+        """Check the arguments, and take names and lists for what they stand for."""
+        object.__setattr__(self, "W", square_matrix("W", self.W))
+        object.__setattr__(self, "activation", as_activation(self.activation))
+        object.__setattr__(self, "tau", positive("tau", self.tau))
+
+    @property
+    def n(self):
+        """Number of neurons N."""
+        return self.W.shape[0]
+
+    def drive(self, r, x):
+        """Return the net input z = W r + x, shape (..., N), for rates r and inputs x (..., N)."""
+        return rows_of("r", r, self.n) @ self.W.T + rows_of("x", x, self.n)
+
+    def velocity(self, r, x):
+        """Return dr/dt = (−r + f(W r + x))/τ, shape (..., N)."""
+        return (self.activation(self.drive(r, x)) - r) / self.tau
+
+    def gain(self, r, x):
+        """Return the gains g = f′(W r + x), shape (..., N)."""
+        return self.activation.gain(self.drive(r, x))
+
+    def jacobian(self, r, x):
+        """Return the Jacobian of the dynamics (−I + GW)/τ at r, shape (..., N, N)."""
+        return (effective_weights(self.W, self.gain(r, x)) - np.eye(self.n)) / self.tau
+
+    def spectral_abscissa(self, r, x):
+        """Return the largest real part of an eigenvalue of GW at r; see :func:`spectral_abscissa`."""
+        return spectral_abscissa(self.W, self.gain(r, x))
+
+    def stable(self, r, x):
+        """Return whether the dynamics return to r after a small push: spectral abscissa below 1."""
+        return self.spectral_abscissa(r, x) < 1
+
+    def distance_to_singularity(self, r, x):
+        """Return the distance at r; see :func:`distance_to_singularity`."""
+        return distance_to_singularity(self.W, self.gain(r, x))
+
+    def simulate(self, x, duration, r0=None, *, samples=201, rtol=1e-6, atol=1e-9):
+        """Integrate the dynamics under a constant input.
+
+        Parameters
+        ----------
+        x : (..., N) array_like
+            Input, a row a sample.
+        duration : float
+            Length of the simulation, in the unit of tau.
+        r0 : (..., N) array_like, optional
+            Rates at time 0, broadcast against x; by default the network starts at rest, r = 0.
+        samples : int
+            Number of equally spaced times to report, at least 2, the first 0 and the last ``duration``.
+        rtol, atol : float
+            Error tolerances of SciPy's adaptive Runge–Kutta pair.
+
+        Returns
+        -------
+        t : (samples,) array
+        r : (samples, ..., N) array
+
+        Raises
+        ------
+        RuntimeError
+            If the integrator gives up, as it must when rates run to infinity.
+        """
+        x = rows_of("x", x, self.n)
+        start = np.zeros(self.n) if r0 is None else rows_of("r0", r0, self.n)
+        x, start = np.broadcast_arrays(x, start)
+        times = np.linspace(0, positive("duration", duration), count("samples", samples))
+
+        def velocity(t, flat):
+            r = flat.reshape(x.shape)
+            return (self.activation(r @ self.W.T + x) - r).ravel() / self.tau
+
+        path = solve_ivp(
+            velocity, (0, times[-1]), start.ravel(), t_eval=times, rtol=rtol, atol=atol
+        )
+        if not path.success:
+            raise RuntimeError(f"the simulation stopped at t = {path.t[-1]:.3g}: {path.message}")
+        return path.t, path.y.T.reshape(-1, *x.shape)

@@ -1,0 +1,256 @@
+"""Solving r = f(W r + x) for a whole batch, and an honest account of how it went.
+
+``solve`` returns a :class:`FixedPoint`. Its ``converged`` is an array, one a sample, and certifies the
+residual of the very r that is returned. A sample that fails neither spoils the others nor hides among them.
+"""
+
+import warnings
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from fpnotes._inputs import count, positive, rows_of, square_matrix
+from fpnotes._linear import chunks, solve_direct
+from fpnotes.activations import Activation, as_activation
+from fpnotes.iterations import Anderson, Newton, Relaxation, iterate
+from fpnotes.network import spectral_abscissa
+
+METHODS = ("auto", "relaxation", "anderson", "newton")
+# The order of "auto": relaxation, which follows the dynamics, then Anderson, then Newton. In a chaotic
+# network one attempt of Newton's finds about 19 fixed points in 20, so it has three.
+RELAX_FIRST = 80
+THEN_ANDERSON = 200
+NEWTON_STEPS = 60
+NEWTON_FROM = (1.0, 2.0, 0.5)
+
+
+class ConvergenceError(RuntimeError):
+    """Some samples did not reach a fixed point; ``point`` holds what was reached."""
+
+    def __init__(self, message, point=None):
+        super().__init__(message)
+        self.point = point
+
+
+@dataclass(frozen=True)
+class FixedPoint:
+    """Fixed points of a network, one a sample, and how the solve went.
+
+    Attributes
+    ----------
+    r : (..., N) array
+        Rates. Where ``converged`` is False, the best that is known, not a fixed point.
+    gain : (..., N) array
+        Gains f′(W r + x).
+    x : (..., N) array
+        The inputs.
+    W : (N, N) array
+        The weights.
+    residual : (...) array
+        Largest |f(W r + x) − r| of each sample, at the r above.
+    converged : (...) bool array
+        Whether ``residual`` is at most tol · max(1, largest |r|).
+    steps : (...) int array
+        Evaluations of f(W r + x) that each sample took.
+    """
+
+    r: np.ndarray
+    gain: np.ndarray
+    x: np.ndarray
+    W: np.ndarray
+    residual: np.ndarray
+    converged: np.ndarray
+    steps: np.ndarray
+
+    @cached_property
+    def spectral_abscissa(self):
+        """Largest real part of an eigenvalue of GW, a sample: shape (...). Computed when first asked for."""
+        gain = self.gain.reshape(-1, len(self.W))
+        parts = [spectral_abscissa(self.W, gain[part]) for part in chunks(len(gain), len(self.W))]
+        return np.concatenate(parts or [np.empty(0)]).reshape(self.converged.shape)[()]
+
+    @property
+    def stable(self):
+        """Whether the network, pushed slightly off r, returns to it: bool, shape (...).
+
+        A fixed point is stable when the spectral abscissa is below 1. Where the solve did not converge
+        there is no fixed point to judge, and the answer is False.
+        """
+        return (self.spectral_abscissa < 1) & self.converged
+
+
+def solve(
+    W,
+    x,
+    activation="tanh",
+    *,
+    r0=None,
+    tol=None,
+    max_steps=1000,
+    method="auto",
+    on_failure="raise",
+):
+    """Find r = f(W r + x) for every sample of a batch.
+
+    By default a sample is first relaxed, as the network itself would settle; if that is slow, Anderson
+    acceleration takes over, and if that fails, Newton's method with a line search. The two
+    accelerated methods may end at a fixed point that the dynamics would leave: where that matters, read
+    ``stable``. A linear network is solved directly, by one factorization for all samples.
+
+    Parameters
+    ----------
+    W : (N, N) array_like
+        Recurrent weights, ``W[i, j]`` from neuron j to neuron i.
+    x : (..., N) array_like
+        Inputs, a row a sample; a single unbatched x is an (N,) array.
+    activation : str, Activation or callable
+        The f–I curve, see :func:`fpnotes.activations.as_activation`.
+    r0 : (..., N) array_like, optional
+        Where to start, broadcast against x; by default from rest, r = 0. In a network with several
+        fixed points it decides which is found.
+    tol : float, optional
+        A sample has converged when its largest |f(W r + x) − r| is at most tol · max(1, largest |r|). By
+        default 1e-8, or 1e-5 in float32.
+    max_steps : int
+        Evaluations of f(W r + x) allowed to each method.
+    method : {"auto", "relaxation", "anderson", "newton"}
+        Which way to go; see :mod:`fpnotes.iterations`.
+    on_failure : {"raise", "warn", "ignore"}
+        What to do when a sample does not converge.
+
+    Returns
+    -------
+    FixedPoint
+        In float32 when W and x both are, else in float64.
+
+    Raises
+    ------
+    ConvergenceError
+        When a sample did not converge and ``on_failure`` is "raise". Its ``point`` holds the result.
+    ValueError, TypeError
+        When an argument has the wrong shape, type or value; the message names it.
+    """
+    W = square_matrix("W", W)
+    n = W.shape[0]
+    x = rows_of("x", x, n)
+    f = as_activation(activation)
+    dtype = np.result_type(W, x)
+    W, x = W.astype(dtype, copy=False), x.astype(dtype, copy=False)
+    if r0 is None:
+        r = np.zeros_like(x)
+    else:
+        r0 = rows_of("r0", r0, n)
+        try:
+            r = np.broadcast_to(r0, x.shape).astype(dtype)
+        except ValueError:
+            raise ValueError(
+                f"r0 of shape {r0.shape} must broadcast to the shape of x, {x.shape}"
+            ) from None
+    tol = tolerance(tol, dtype)
+    max_steps = count("max_steps", max_steps)
+    if method not in METHODS:
+        raise ValueError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
+    if on_failure not in ("raise", "warn", "ignore"):
+        raise ValueError(f"on_failure must be raise, warn or ignore, not {on_failure!r}")
+
+    flat_x, flat_r = x.reshape(-1, n), r.reshape(-1, n)
+    size, steps = _solve_rows(W, flat_x, f, flat_r, tol, max_steps, method)
+    point = FixedPoint(
+        r=r,
+        gain=np.broadcast_to(_apply(f, f.gain, r @ W.T + x), r.shape),
+        x=x,
+        W=W,
+        residual=size.reshape(x.shape[:-1])[()],
+        converged=(size <= _limit(tol, flat_r)).reshape(x.shape[:-1])[()],
+        steps=steps.reshape(x.shape[:-1])[()],
+    )
+    if on_failure != "ignore" and not np.all(point.converged):
+        message = _failure(point, tol)
+        if on_failure == "raise":
+            raise ConvergenceError(message, point)
+        warnings.warn(message, RuntimeWarning, stacklevel=2)
+    return point
+
+
+def tolerance(tol, dtype):
+    """Return tol, or the dtype's default for None; raise where rounding forbids what is asked."""
+    if tol is None:
+        return 1e-8 if dtype == np.float64 else 1e-5
+    tol, least = positive("tol", tol), 4 * float(np.finfo(dtype).eps)
+    if tol < least:
+        raise ValueError(
+            f"tol={tol:g} is finer than {dtype} arithmetic can certify; use at least {least:.1g}"
+        )
+    return tol
+
+
+def _limit(tol, r):
+    return tol * np.maximum(1, np.abs(r).max(axis=1, initial=0))
+
+
+def _apply(f: Activation, curve, z):
+    """Evaluate a curve and check what a user's own function returns."""
+    value = np.asarray(curve(z))
+    if value.shape != z.shape:
+        raise ValueError(
+            f"activation {f.name!r} must be elementwise: given net input of shape {z.shape} it "
+            f"returned shape {value.shape}"
+        )
+    return value.astype(z.dtype, copy=False)
+
+
+def _solve_rows(W, x, f, r, tol, max_steps, method):
+    """Solve in place for r of shape (m, N); return each sample's residual and steps."""
+    m = len(x)
+    size, steps = np.full(m, np.inf), np.zeros(m, dtype=int)
+
+    def phi(rows, at):
+        return _apply(f, f, at @ W.T + x[rows])
+
+    def newton_step(rows, at, residual, diagonal):
+        gain = _apply(f, f.gain, at @ W.T + x[rows])
+        return solve_direct(W, gain, residual, diagonal=diagonal)
+
+    def limit(rows, at):
+        return _limit(tol, at)
+
+    def run(method, rows, max_steps):
+        """Advance some rows by one method and return those that are still not converged."""
+        size[rows], taken = iterate(phi, r, method, rows, limit, max_steps)
+        steps[rows] += taken
+        return rows[~(size[rows] <= limit(rows, r[rows]))]
+
+    todo = np.arange(m)
+    if method == "relaxation":
+        run(Relaxation(m), todo, max_steps)
+    elif method == "anderson":
+        run(Anderson(m), todo, max_steps)
+    elif method == "newton":
+        run(Newton(m, newton_step), todo, max_steps)
+    elif f.name == "linear":
+        run(Newton(m, newton_step, delta=np.inf), todo, max_steps)
+    else:
+        todo = run(Relaxation(m), todo, min(max_steps, RELAX_FIRST))
+        settled = r.copy()
+        todo = run(Anderson(len(todo)), todo, min(max_steps, THEN_ANDERSON))
+        for delta in NEWTON_FROM:
+            # A failed attempt may have wandered far: the next starts where relaxation ended.
+            r[todo] = settled[todo]
+            todo = run(Newton(len(todo), newton_step, delta), todo, min(max_steps, NEWTON_STEPS))
+    return size, steps
+
+
+def _failure(point, tol):
+    """Say how many samples failed, how badly, and what to try."""
+    residual, converged = np.ravel(point.residual), np.ravel(point.converged)
+    worst = int(np.argmax(np.where(converged, -np.inf, residual)))
+    n = point.W.shape[0]
+    gain = point.gain.reshape(-1, n)[worst]
+    where = f"{spectral_abscissa(point.W, gain):.3g}" if np.isfinite(gain).all() else "unknown"
+    return (
+        f"{np.sum(~converged)} of {converged.size} samples did not converge to tol={tol:g}. The worst is "
+        f"sample {worst}, with residual {residual[worst]:.3g} and spectral abscissa of GW {where} "
+        "there (stable below 1). Try another r0 or a larger max_steps; if the network has no fixed point for "
+        "this input, none will be found. The result is in the error's .point; on_failure='ignore' returns it."
+    )
