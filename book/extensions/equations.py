@@ -23,6 +23,7 @@ from sphinx.util.docutils import SphinxDirective
 PREFIXES = {"math": "eq-"} | dict.fromkeys(
     ["prf:theorem", "prf:lemma", "prf:proposition", "prf:corollary"], "thm-"
 )
+OPAQUE = re.compile("math|code|raw|literalinclude|mermaid")  # directives that hold no Markdown
 # The parser and plugins of MyST itself, so that what counts as an equation here does so there.
 MARKDOWN = MarkdownIt("commonmark").use(amsmath_plugin).use(colon_fence_plugin)
 MARKDOWN.use(dollarmath_plugin, allow_labels=True)
@@ -73,9 +74,7 @@ def _labels(text, chapter, first_line=1):
             name = next((o.split()[1] for o in options if re.match(r":label:\s+\S", o)), "")
             if kind in PREFIXES and (name or kind != "math"):
                 yield Label(name, kind, chapter, line)
-            if not re.match(
-                r"math|code|raw|literalinclude|mermaid", kind
-            ):  # these hold no Markdown
+            if not OPAQUE.match(kind):
                 yield from _labels(token.content, chapter, line + 1)
 
 
