@@ -82,7 +82,9 @@ def compare_gradients(loss, W, x, activation="tanh", *, steps=100, h=1e-5, tol=N
     gradients = {
         "adjoint": grad(J)(W),
         f"unrolled, {steps} steps": grad(lambda W: loss(unrolled(W, x, activation, steps)))(W),
-        f"central differences, h = {h:g}": central_differences(lambda W: J(W, 1e-13, "newton"), W, h),
+        f"central differences, h = {h:g}": central_differences(
+            lambda W: J(W, 1e-13, "newton"), W, h
+        ),
     }
     reference = grad(lambda W: J(W, 1e-13, "newton"))(W)
     size = onp.linalg.norm(reference)

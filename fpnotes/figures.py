@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
 import numpy as np
+from cycler import cycler
+from matplotlib.patches import Circle
 
 INK = "#22272e"
 MUTED = "#6b7480"
@@ -53,7 +55,7 @@ def use_style():
             "axes.linewidth": 0.8,
             "axes.spines.top": False,
             "axes.spines.right": False,
-            "axes.prop_cycle": plt.cycler(color=CYCLE),
+            "axes.prop_cycle": cycler(color=CYCLE),
             "text.color": INK,
             "xtick.color": INK,
             "ytick.color": INK,
@@ -85,12 +87,12 @@ def eigenvalue_plane(ax, eigenvalues, radius=None):
     radius : float, optional
         Radius of a circle to draw about 0, such as the circular law's.
     """
-    eigenvalues = np.asarray(eigenvalues)
-    beyond = eigenvalues.real >= 1
+    real, imag = np.real(eigenvalues), np.imag(eigenvalues)
+    beyond = real >= 1
     for chosen, color, marker in ((~beyond, ACCENT, "o"), (beyond, WARN, "X")):
         ax.scatter(
-            eigenvalues.real[chosen],
-            eigenvalues.imag[chosen],
+            real[chosen],
+            imag[chosen],
             s=14 if marker == "o" else 40,
             c=color,
             marker=marker,
@@ -99,7 +101,7 @@ def eigenvalue_plane(ax, eigenvalues, radius=None):
             zorder=3,
         )
     if radius is not None:
-        ax.add_patch(plt.Circle((0, 0), radius, fill=False, color=MUTED, linewidth=1))
+        ax.add_patch(Circle((0, 0), radius, fill=False, color=MUTED, linewidth=1))
     ax.axvline(1, color=WARN, linewidth=1.2, linestyle=":")
     ax.axhline(0, color=MUTED, linewidth=0.5, zorder=0)
     ax.set(xlabel=r"Re $\lambda(GW)$", ylabel=r"Im $\lambda(GW)$", aspect="equal")
@@ -122,7 +124,7 @@ def phase_plane(ax, network, x, lim=(-1.2, 1.2), grid=241):
     """
     if network.n != 2:
         raise ValueError(f"network must have 2 neurons for a phase plane, not {network.n}")
-    axis = np.linspace(*lim, grid)
+    axis = np.linspace(lim[0], lim[1], grid)
     r = np.stack(np.meshgrid(axis, axis), axis=-1)
     flow = network.velocity(r, np.broadcast_to(np.asarray(x, dtype=float), r.shape))
     speed = np.linalg.norm(flow, axis=-1)

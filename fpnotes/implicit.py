@@ -150,9 +150,7 @@ def _resolvent(W, gain, b, transpose, tol):
     u, rows = onp.zeros_like(flat_b), onp.arange(len(flat_b))
     if n > DIRECT and not (flat_gain == flat_gain[:1]).all():
         for method, max_steps in ((Relaxation, 60), (Anderson, 200)):
-            size, _ = iterate(
-                apply, u, method(len(rows)), rows, lambda k, at: limit[k], max_steps
-            )
+            size, _ = iterate(apply, u, method(len(rows)), rows, lambda k, at: limit[k], max_steps)
             rows = rows[~(size <= limit[rows])]
     if len(rows):
         u[rows] = solve_direct(W, flat_gain[rows], flat_b[rows], transpose)

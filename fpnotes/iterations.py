@@ -55,7 +55,8 @@ class Anderson:
     memory = 8
 
     def __init__(self, m):
-        self.dr = self.dF = self.last = None
+        self.dr = self.dF = np.empty((m, 0, 0))  # allocated by the first call, which knows N
+        self.last: tuple[np.ndarray, np.ndarray] | None = None
         self.calls = 0
 
     def propose(self, rows, r, residual, size):

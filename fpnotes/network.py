@@ -12,6 +12,7 @@ import numpy as np
 from scipy.integrate import solve_ivp
 
 from fpnotes._inputs import count, positive, rows_of, square_matrix
+from fpnotes._linear import chunks
 from fpnotes.activations import Activation, as_activation, tanh
 
 
@@ -25,28 +26,60 @@ def spectral_abscissa(W, gain=None):
 
     A fixed point is stable when this is below 1 (book: thm-stability), and the nearer it is to 1,
     the slower the network settles: its slowest mode decays as exp(−(1 − abscissa) t/τ).
+
+    Parameters
+    ----------
+    W : (N, N) array_like
+    gain : (..., N) array_like, optional
+        Gains g; G = diag(g) for each sample. By default every gain is 1.
+
+    Raises
+    ------
+    ValueError, TypeError
+        When an argument has the wrong shape, type or value.
     """
-    return np.linalg.eigvals(effective_weights(W, gain)).real.max(axis=-1)
+    W, gain = _weights_and_gain(W, gain)
+    n = len(W)
+    flat = gain.reshape(-1, n)
+    abscissa = np.empty(len(flat), np.result_type(W, gain))
+    for part in chunks(len(flat), n):
+        abscissa[part] = np.linalg.eigvals(effective_weights(W, flat[part])).real.max(axis=-1)
+    return abscissa.reshape(gain.shape[:-1])[()]
 
 
 def distance_to_singularity(W, gain=None):
     """Return the size of the smallest change of W that makes I − GW singular, shape (...).
 
-    With the gains held, the smallest ‖ΔW‖_F for which det(I − G(W + ΔW)) = 0 is 1/‖A‖₂, one over the
-    largest singular value of the response matrix A = (I − GW)⁻¹G (book: thm-distance).
+    With the gains held, the smallest ‖ΔW‖_F for which det(I − G(W + ΔW)) = 0 is 1/‖A‖₂, one over
+    the largest singular value of the response matrix A = (I − GW)⁻¹G (book: thm-distance).
     It is 0 at a singularity and infinite when every gain is 0.
+
+    Parameters
+    ----------
+    W : (N, N) array_like
+    gain : (..., N) array_like, optional
+        Gains g; G = diag(g) for each sample. By default every gain is 1.
+
+    Raises
+    ------
+    ValueError, TypeError
+        When an argument has the wrong shape, type or value.
     """
-    n = W.shape[0]
-    u, s, vh = np.linalg.svd(np.eye(n) - effective_weights(W, gain))
-    with np.errstate(divide="ignore", invalid="ignore"):
+    W, gain = _weights_and_gain(W, gain)
+    GW = effective_weights(W, gain)
+    u, s, _ = np.linalg.svd(np.eye(len(W), dtype=GW.dtype) - GW)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         # A = V S⁻¹ Uᵀ G; V is orthogonal and does not change a norm.
-        response = np.swapaxes(u, -1, -2) / s[..., :, None]
-        if gain is not None:
-            response = response * gain[..., None, :]
-        singular = ~np.isfinite(response).all(axis=(-1, -2))
+        response = np.swapaxes(u, -1, -2) / s[..., :, None] * gain[..., None, :]
+        singular = np.logical_not(np.all(np.isfinite(response), axis=(-1, -2)))
         response = np.where(singular[..., None, None], 0, response)
         distance = 1 / np.linalg.norm(response, 2, axis=(-2, -1))
-    return np.where(singular, 0.0, distance)[()]
+    return np.where(singular, 0, distance)[()]
+
+
+def _weights_and_gain(W, gain):
+    W = square_matrix("W", W)
+    return W, np.ones(len(W), W.dtype) if gain is None else rows_of("gain", gain, len(W))
 
 
 @dataclass(frozen=True)

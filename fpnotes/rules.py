@@ -1,8 +1,8 @@
 """Learning rules: from a fixed point and its error to a change of the weights.
 
 Every rule is a function ``rule(W, point, error, lr) -> dW``. ``point`` is what
-:func:`fpnotes.solvers.solve` returned for the batch, and ``error`` is ∂J/∂r there, shape (m, N), so any 1/m of
-a mean loss is already in it.
+:func:`fpnotes.solvers.solve` returned for the batch, and ``error`` is ∂J/∂r there, shape (m, N): any
+1/m of a mean loss is already in it.
 """
 
 import numpy as np
