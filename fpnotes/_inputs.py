@@ -50,23 +50,34 @@ def rows_of(name, value, n):
     return array
 
 
+def check_broadcast(name, array, other_name, other):
+    """Raise unless the two arrays' shapes broadcast together."""
+    try:
+        np.broadcast_shapes(array.shape, other.shape)
+    except ValueError:
+        raise ValueError(
+            f"{name} of shape {array.shape} does not broadcast with {other_name} of shape {other.shape}"
+        ) from None
+
+
 def positive(name, value):
     """Return ``value`` as a finite positive float, or raise."""
-    if isinstance(value, (bool, str, complex)) or np.ndim(value) != 0:
-        raise TypeError(f"{name} must be a positive number, not {value!r}")
     try:
-        number = float(value)
-    except TypeError:
-        raise TypeError(f"{name} must be a positive number, not {value!r}") from None
+        array = np.asarray(value)
+    except ValueError:  # a ragged list
+        array = np.empty(0)
+    if array.ndim != 0 or array.dtype.kind not in "iuf":
+        raise TypeError(f"{name} must be a positive number, not {value!r}")
+    number = float(array)
     if not (np.isfinite(number) and number > 0):
         raise ValueError(f"{name} must be positive and finite, not {value!r}")
     return number
 
 
-def count(name, value):
-    """Return ``value`` as an integer of at least 1, or raise."""
+def count(name, value, least=1):
+    """Return ``value`` as an integer of at least ``least``, or raise."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"{name} must be a whole number, not {value!r}")
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, not {value}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, not {value}")
     return int(value)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import autograd.numpy as np
+import numpy as onp
 from autograd import elementwise_grad
 from autograd.extend import defjvp, defvjp, primitive
 
@@ -35,9 +36,43 @@ class Activation:
     f: Callable[[Any], Any]
     gain: Callable[[Any], Any]
 
+    def __post_init__(self):
+        """Check that both curves can be called."""
+        for field, curve in (("f", self.f), ("gain", self.gain)):
+            if not callable(curve):
+                raise TypeError(f"{field} must be an elementwise function, not {curve!r}")
+
     def __call__(self, z):
         """Return the rate f(z), of z's shape."""
         return self.f(z)
+
+
+def evaluate(activation, curve, z):
+    """Evaluate ``activation.f`` or ``activation.gain`` at an array z, and check what comes back.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the value is not a real array of z's shape. An error raised by a user's own function comes
+        through as it is, with a note that names the activation.
+    """
+    try:
+        value = onp.asarray(curve(z))
+    except Exception as error:
+        error.add_note(
+            f"raised by activation {activation.name!r} given an array of shape {z.shape}"
+        )
+        raise
+    if value.shape != z.shape:
+        raise ValueError(
+            f"activation {activation.name!r} must be elementwise: given net input of shape {z.shape} "
+            f"it returned shape {value.shape}"
+        )
+    if value.dtype.kind not in "biuf":
+        raise TypeError(
+            f"activation {activation.name!r} must return real numbers, not dtype {value.dtype}"
+        )
+    return value.astype(z.dtype, copy=False)
 
 
 def _curve(name, f, gain):

@@ -110,6 +110,8 @@ class Newton:
         The first δ; ``np.inf`` for Newton's method itself.
     """
 
+    least = 1e-9  # so that 1/δ stays far from overflow
+
     def __init__(self, m, solve, delta=1.0):
         self.solve = solve
         self.delta = np.full(m, delta)
@@ -118,7 +120,7 @@ class Newton:
     def propose(self, rows, r, residual, size):
         """Return the next r, shape (m, N)."""
         fell = np.where(np.isnan(self.size), 1, self.size / size)
-        self.delta = self.delta * np.clip(fell, 0.1, 10)
+        self.delta = np.maximum(self.delta * np.clip(fell, 0.1, 10), self.least)
         self.size = size
         return r + self.solve(rows, r, residual, 1 + 1 / self.delta)
 

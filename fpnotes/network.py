@@ -11,9 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.integrate import solve_ivp
 
-from fpnotes._inputs import count, positive, rows_of, square_matrix
+from fpnotes._inputs import check_broadcast, count, positive, rows_of, square_matrix
 from fpnotes._linear import chunks
-from fpnotes.activations import Activation, as_activation, tanh
+from fpnotes.activations import Activation, as_activation, evaluate, tanh
+
+
+class SingularityError(ValueError):
+    """The weights are at, or a step lands on, a singularity: det(I − GW) = 0, and A is infinite."""
 
 
 def effective_weights(W, gain=None):
@@ -82,7 +86,7 @@ def _weights_and_gain(W, gain):
     return W, np.ones(len(W), W.dtype) if gain is None else rows_of("gain", gain, len(W))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RateNetwork:
     """The network τ dr/dt = −r + f(W r + x).
 
@@ -107,7 +111,8 @@ class RateNetwork:
 
     def __post_init__(self):
         """Check the arguments, and take names and lists for what they stand for."""
-        object.__setattr__(self, "W", square_matrix("W", self.W))
+        # A copy, so that training on W elsewhere cannot change this network.
+        object.__setattr__(self, "W", square_matrix("W", self.W).copy())
         object.__setattr__(self, "activation", as_activation(self.activation))
         object.__setattr__(self, "tau", positive("tau", self.tau))
 
@@ -118,19 +123,25 @@ class RateNetwork:
 
     def drive(self, r, x):
         """Return the net input z = W r + x, shape (..., N), for rates r and inputs x (..., N)."""
-        return rows_of("r", r, self.n) @ self.W.T + rows_of("x", x, self.n)
+        r, x = rows_of("r", r, self.n), rows_of("x", x, self.n)
+        check_broadcast("r", r, "x", x)
+        return r @ self.W.T + x
 
     def velocity(self, r, x):
         """Return dr/dt = (−r + f(W r + x))/τ, shape (..., N)."""
-        return (self.activation(self.drive(r, x)) - r) / self.tau
+        return (self._rate(self.drive(r, x)) - r) / self.tau
+
+    def _rate(self, z):
+        return evaluate(self.activation, self.activation, z)
 
     def gain(self, r, x):
         """Return the gains g = f′(W r + x), shape (..., N)."""
-        return self.activation.gain(self.drive(r, x))
+        return evaluate(self.activation, self.activation.gain, self.drive(r, x))
 
     def jacobian(self, r, x):
         """Return the Jacobian of the dynamics (−I + GW)/τ at r, shape (..., N, N)."""
-        return (effective_weights(self.W, self.gain(r, x)) - np.eye(self.n)) / self.tau
+        GW = effective_weights(self.W, self.gain(r, x))
+        return (GW - np.eye(self.n, dtype=GW.dtype)) / self.tau
 
     def spectral_abscissa(self, r, x):
         """Return the largest real part of an eigenvalue of GW at r; see :func:`spectral_abscissa`."""
@@ -172,16 +183,22 @@ class RateNetwork:
         """
         x = rows_of("x", x, self.n)
         start = np.zeros(self.n) if r0 is None else rows_of("r0", r0, self.n)
+        check_broadcast("r0", start, "x", x)
         x, start = np.broadcast_arrays(x, start)
-        times = np.linspace(0, positive("duration", duration), count("samples", samples))
+        times = np.linspace(0, positive("duration", duration), count("samples", samples, least=2))
+        rtol, atol = positive("rtol", rtol), positive("atol", atol)
 
         def velocity(t, flat):
             r = flat.reshape(x.shape)
-            return (self.activation(r @ self.W.T + x) - r).ravel() / self.tau
+            return (self._rate(r @ self.W.T + x) - r).ravel() / self.tau
 
-        path = solve_ivp(
-            velocity, (0, times[-1]), start.ravel(), t_eval=times, rtol=rtol, atol=atol
-        )
+        if start.size == 0:
+            return times, np.empty((len(times), *x.shape))
+        # Rates that run to infinity are reported below, not as overflows on the way.
+        with np.errstate(over="ignore", invalid="ignore"):
+            path = solve_ivp(
+                velocity, (0, times[-1]), start.ravel(), t_eval=times, rtol=rtol, atol=atol
+            )
         if not path.success:
             raise RuntimeError(f"the simulation stopped at t = {path.t[-1]:.3g}: {path.message}")
         return path.t, path.y.T.reshape(-1, *x.shape)

@@ -11,8 +11,8 @@ from functools import cached_property
 import numpy as np
 
 from fpnotes._inputs import count, positive, rows_of, square_matrix
-from fpnotes._linear import chunks, solve_direct
-from fpnotes.activations import Activation, as_activation
+from fpnotes._linear import solve_direct
+from fpnotes.activations import as_activation, evaluate, linear
 from fpnotes.iterations import Anderson, Newton, Relaxation, iterate
 from fpnotes.network import spectral_abscissa
 
@@ -33,26 +33,26 @@ class ConvergenceError(RuntimeError):
         self.point = point
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FixedPoint:
     """Fixed points of a network, one a sample, and how the solve went.
 
     Attributes
     ----------
     r : (..., N) array
-        Rates. Where ``converged`` is False, the best that is known, not a fixed point.
+        Rates. Where ``converged`` is False, where the solve gave up: not a fixed point.
     gain : (..., N) array
         Gains f′(W r + x).
     x : (..., N) array
-        The inputs.
+        The inputs, a copy.
     W : (N, N) array
-        The weights.
+        The weights, a copy: it stays what r was solved for when W is trained further.
     residual : (...) array
         Largest |f(W r + x) − r| of each sample, at the r above.
     converged : (...) bool array
-        Whether ``residual`` is at most tol · max(1, largest |r|).
+        Whether ``residual`` is at most tol · max(1, largest |r|), and every gain is finite.
     steps : (...) int array
-        Evaluations of f(W r + x) that each sample took.
+        Evaluations of f(W r + x) that it took to find r, a sample.
     """
 
     r: np.ndarray
@@ -65,10 +65,15 @@ class FixedPoint:
 
     @cached_property
     def spectral_abscissa(self):
-        """Largest real part of an eigenvalue of GW, a sample: shape (...). Computed when first asked for."""
+        """Largest real part of an eigenvalue of GW, shape (...); NaN where a gain is not finite.
+
+        Computed when first asked for.
+        """
         gain = self.gain.reshape(-1, len(self.W))
-        parts = [spectral_abscissa(self.W, gain[part]) for part in chunks(len(gain), len(self.W))]
-        return np.concatenate(parts or [np.empty(0)]).reshape(self.converged.shape)[()]
+        known = np.isfinite(gain).all(axis=1)
+        abscissa = np.full(len(gain), np.nan, gain.dtype)
+        abscissa[known] = spectral_abscissa(self.W, gain[known])
+        return abscissa.reshape(self.converged.shape)[()]
 
     @property
     def stable(self):
@@ -94,8 +99,8 @@ def solve(
     """Find r = f(W r + x) for every sample of a batch.
 
     By default a sample is first relaxed, as the network itself would settle; if that is slow, Anderson
-    acceleration takes over, and if that fails, Newton's method with a line search. The two
-    accelerated methods may end at a fixed point that the dynamics would leave: where that matters, read
+    acceleration takes over, and if that fails, Newton's method, cautiously at first. These two
+    may end at a fixed point that the dynamics would leave: where that matters, read
     ``stable``. A linear network is solved directly, by one factorization for all samples.
 
     Parameters
@@ -136,13 +141,14 @@ def solve(
     x = rows_of("x", x, n)
     f = as_activation(activation)
     dtype = np.result_type(W, x)
-    W, x = W.astype(dtype, copy=False), x.astype(dtype, copy=False)
+    # Copies in C order: the caller may train W in place, and rows must be views of r, not copies.
+    W, x = np.array(W, dtype, order="C"), np.array(x, dtype, order="C")
     if r0 is None:
-        r = np.zeros_like(x)
+        r = np.zeros(x.shape, dtype)
     else:
         r0 = rows_of("r0", r0, n)
         try:
-            r = np.broadcast_to(r0, x.shape).astype(dtype)
+            r = np.array(np.broadcast_to(r0, x.shape), dtype, order="C")
         except ValueError:
             raise ValueError(
                 f"r0 of shape {r0.shape} must broadcast to the shape of x, {x.shape}"
@@ -155,15 +161,23 @@ def solve(
         raise ValueError(f"on_failure must be raise, warn or ignore, not {on_failure!r}")
 
     flat_x, flat_r = x.reshape(-1, n), r.reshape(-1, n)
-    size, steps = _solve_rows(W, flat_x, f, flat_r, tol, max_steps, method)
+    steps = _solve_rows(W, flat_x, f, flat_r, tol, max_steps, method)
+    # What is certified is the r returned, evaluated once more on the whole batch.
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        z = flat_r @ W.T + flat_x
+        residual = np.abs(evaluate(f, f, z) - flat_r).max(axis=1)
+        gain = evaluate(f, f.gain, z)
+    residual[np.isnan(residual)] = np.inf
+    converged = (residual <= _limit(tol, flat_r)) & np.isfinite(gain).all(axis=1)
+    samples = x.shape[:-1]
     point = FixedPoint(
         r=r,
-        gain=np.broadcast_to(_apply(f, f.gain, r @ W.T + x), r.shape),
+        gain=gain.reshape(x.shape),
         x=x,
         W=W,
-        residual=size.reshape(x.shape[:-1])[()],
-        converged=(size <= _limit(tol, flat_r)).reshape(x.shape[:-1])[()],
-        steps=steps.reshape(x.shape[:-1])[()],
+        residual=residual.reshape(samples)[()],
+        converged=converged.reshape(samples)[()],
+        steps=steps.reshape(samples)[()],
     )
     if on_failure != "ignore" and not np.all(point.converged):
         message = _failure(point, tol)
@@ -189,37 +203,27 @@ def _limit(tol, r):
     return tol * np.maximum(1, np.abs(r).max(axis=1, initial=0))
 
 
-def _apply(f: Activation, curve, z):
-    """Evaluate a curve and check what a user's own function returns."""
-    value = np.asarray(curve(z))
-    if value.shape != z.shape:
-        raise ValueError(
-            f"activation {f.name!r} must be elementwise: given net input of shape {z.shape} it "
-            f"returned shape {value.shape}"
-        )
-    return value.astype(z.dtype, copy=False)
-
-
 def _solve_rows(W, x, f, r, tol, max_steps, method):
-    """Solve in place for r of shape (m, N); return each sample's residual and steps."""
+    """Solve in place for r of shape (m, N); return each sample's steps."""
     m = len(x)
-    size, steps = np.full(m, np.inf), np.zeros(m, dtype=int)
+    steps = np.zeros(m, dtype=int)
 
     def phi(rows, at):
-        return _apply(f, f, at @ W.T + x[rows])
+        return evaluate(f, f, at @ W.T + x[rows])
 
     def newton_step(rows, at, residual, diagonal):
-        gain = _apply(f, f.gain, at @ W.T + x[rows])
+        gain = evaluate(f, f.gain, at @ W.T + x[rows])
         return solve_direct(W, gain, residual, diagonal=diagonal)
 
     def limit(rows, at):
-        return _limit(tol, at)
+        # A little below tol: the same residual, computed on another batch, differs by a few roundings.
+        return 0.9 * _limit(tol, at)
 
     def run(method, rows, max_steps):
         """Advance some rows by one method and return those that are still not converged."""
-        size[rows], taken = iterate(phi, r, method, rows, limit, max_steps)
+        size, taken = iterate(phi, r, method, rows, limit, max_steps)
         steps[rows] += taken
-        return rows[~(size[rows] <= limit(rows, r[rows]))]
+        return rows[~(size <= limit(rows, r[rows]))]
 
     todo = np.arange(m)
     if method == "relaxation":
@@ -228,8 +232,8 @@ def _solve_rows(W, x, f, r, tol, max_steps, method):
         run(Anderson(m), todo, max_steps)
     elif method == "newton":
         run(Newton(m, newton_step), todo, max_steps)
-    elif f.name == "linear":
-        run(Newton(m, newton_step, delta=np.inf), todo, max_steps)
+    elif f is linear:
+        run(Newton(m, newton_step, delta=np.inf), todo, min(max_steps, NEWTON_STEPS))
     else:
         todo = run(Relaxation(m), todo, min(max_steps, RELAX_FIRST))
         settled = r.copy()
@@ -238,19 +242,30 @@ def _solve_rows(W, x, f, r, tol, max_steps, method):
             # A failed attempt may have wandered far: the next starts where relaxation ended.
             r[todo] = settled[todo]
             todo = run(Newton(len(todo), newton_step, delta), todo, min(max_steps, NEWTON_STEPS))
-    return size, steps
+        r[todo] = settled[todo]
+    return steps
 
 
 def _failure(point, tol):
     """Say how many samples failed, how badly, and what to try."""
     residual, converged = np.ravel(point.residual), np.ravel(point.converged)
     worst = int(np.argmax(np.where(converged, -np.inf, residual)))
-    n = point.W.shape[0]
-    gain = point.gain.reshape(-1, n)[worst]
-    where = f"{spectral_abscissa(point.W, gain):.3g}" if np.isfinite(gain).all() else "unknown"
-    return (
-        f"{np.sum(~converged)} of {converged.size} samples did not converge to tol={tol:g}. The worst is "
-        f"sample {worst}, with residual {residual[worst]:.3g} and spectral abscissa of GW {where} "
-        "there (stable below 1). Try another r0 or a larger max_steps; if the network has no fixed point for "
-        "this input, none will be found. The result is in the error's .point; on_failure='ignore' returns it."
+    n = len(point.W)
+    gain = point.gain.reshape(-1, n)
+    try:
+        where = f"{spectral_abscissa(point.W, gain[worst]):.3g}"
+    except (ValueError, np.linalg.LinAlgError):  # gains or weights beyond the range of floats
+        where = "unknown"
+    message = (
+        f"{np.sum(~converged)} of {converged.size} samples did not converge to tol={tol:g}. The "
+        f"worst is sample {worst}, with residual {residual[worst]:.3g} and spectral abscissa of GW "
+        f"{where} there (stable below 1). Try another r0 or a larger max_steps; if the network has "
+        "no fixed point for this input, none will be found. The result is in the error's .point; "
+        "on_failure='ignore' returns it."
     )
+    broken = np.sum(~np.isfinite(gain).all(axis=1))
+    if broken:
+        message += (
+            f" At {broken} of the samples a gain f′(z) is not finite: look at how f is written."
+        )
+    return message
