@@ -14,6 +14,7 @@ from urllib.parse import quote
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import HTML, display
+from matplotlib.figure import Figure
 
 from fpnotes._inputs import real_array
 
@@ -83,7 +84,7 @@ def explore(draw, *, alt, labels=None, **grids):
 
 def _figure(draw, **values):
     figure = draw(**values)
-    if not isinstance(figure, plt.Figure):
+    if not isinstance(figure, Figure):
         raise TypeError(f"draw must return a Matplotlib figure, not {type(figure).__name__}")
     plt.close(figure)
     return figure

@@ -9,7 +9,8 @@ import numpy as np
 
 from fpnotes._inputs import positive, rows_of, square_matrix
 from fpnotes.implicit import resolvent
-from fpnotes.solvers import ConvergenceError
+from fpnotes.network import SingularityError
+from fpnotes.solvers import ConvergenceError, FixedPoint
 
 
 def gradient(W, point, error, lr):
@@ -41,14 +42,175 @@ def gradient(W, point, error, lr):
         When an argument has the wrong shape, type or value.
     """
     W, error, lr = _checked(W, point, error, lr)
+    return -lr * _sum_of_outer(
+        point.gain * resolvent(W, point.gain, error, transpose=True), point.r
+    )
+
+
+def reparameterized(W, point, error, lr):
+    """Return the reparameterized rule's update ΔW₂ = B − (B⁻¹ − η ∇_A J)⁻¹, with B = G⁻¹ − W.
+
+    It is the step that gradient descent on the response matrix A = B⁻¹ takes, seen in W. With samples
+    as the columns of X and E it equals −ηBE (I − η XᵀBE)⁻¹ XᵀB, so it needs no inverse but one
+    factorization of the smaller of m and N. [ZR24] ΔW₂; book: eq-reparameterized, eq-woodbury.
+
+    Parameters
+    ----------
+    W, point, error, lr
+        As in :func:`gradient`. The network must be linear, possibly with gains.
+
+    Returns
+    -------
+    dW : (N, N) array
+
+    Raises
+    ------
+    SingularityError
+        When the step lands on a singular A, which no W has; the message says which η are safe.
+    ValueError
+        When the network is not linear: then A is not one matrix.
+    ConvergenceError, TypeError
+        As :func:`gradient`.
+    """
+    W, error, lr = _checked(W, point, error, lr)
+    B_error, x_B, error, x = _response_rows(W, point, error)
+    # Of two ways to write ΔW₂ = −η left (I − η middle)⁻¹ right, the one with the smaller middle.
+    if len(x) < len(W):
+        left, middle, right = B_error.T, x_B @ error.T, x_B
+    else:
+        left, middle, right = None, B_error.T @ x, B_error.T @ x_B
+    try:
+        solved = np.linalg.solve(np.eye(len(middle), dtype=W.dtype) - lr * middle, right)
+    except np.linalg.LinAlgError:
+        solved = np.full_like(right, np.inf)
+    # A step this near a singular A would keep less than half the digits.
+    largest = np.abs(right).max(initial=0) / np.sqrt(np.finfo(W.dtype).eps)
+    if not np.abs(solved).max(initial=0) <= largest:
+        poles = np.linalg.eigvals(middle)
+        poles = poles.real[np.abs(poles.imag) <= 1e-6 * np.abs(poles)]
+        raise SingularityError(
+            f"a step of lr={lr:g} lands on a singular A, which no W has; every lr below "
+            f"{1 / poles.max():.6g} is safe here"
+        )
+    return -lr * (solved if left is None else left @ solved)
+
+
+def linearized(W, point, error, lr):
+    """Return the linearized rule's update ΔW₃ = −η Σ [(I − WG)Ge][(I − GW)ᵀ(I − GW)r]ᵀ.
+
+    In a linear network, where G = I, it is ΔW₂ to first order in η, −ηB ∇_A J B. No inverse and no
+    linear solve: three products of (m, N) by (N, N), and one of (N, m) by (m, N). [ZR24] ΔW₃;
+    book: eq-linearized, eq-linearized-nonlinear.
+
+    Parameters
+    ----------
+    W, point, error, lr
+        As in :func:`gradient`; any activation.
+
+    Returns
+    -------
+    dW : (N, N) array
+
+    Raises
+    ------
+    ConvergenceError, ValueError, TypeError
+        As :func:`gradient`.
+    """
+    W, error, lr = _checked(W, point, error, lr)
+    g, r = point.gain, point.r
+    left = g * error
+    left = left - (g * left) @ W.T
+    right = r - g * (r @ W.T)
+    right = right - (g * right) @ W
+    return -lr * _sum_of_outer(left, right)
+
+
+def linearized_without_gains(W, point, error, lr):
+    """Return ΔW₄ = −η Σ [(I − WG)e][(I − WG)ᵀ(I − WG)r]ᵀ, a later variant of ΔW₃.
+
+    It stands in the repository of [ZR24]'s authors and drops gains from :func:`linearized`, whose
+    arguments and errors it shares.
+    """
+    W, error, lr = _checked(W, point, error, lr)
+    g, r = point.gain, point.r
+    left = error - (g * error) @ W.T
+    right = r - (g * r) @ W.T
+    right = right - g * (right @ W)
+    return -lr * _sum_of_outer(left, right)
+
+
+def natural(W, point, error, lr, *, covariance=None):
+    """Return the natural gradient's update −ηB ∇_A J Σ⁻¹B, with Σ the second moment of the inputs.
+
+    This is steepest descent under the Fisher metric of r ~ N(Ax, σ²I); for white inputs it is ΔW₃ with
+    another η. Source: Amari 1998; book: eq-natural.
+
+    Parameters
+    ----------
+    W, point, error, lr
+        As in :func:`reparameterized`; the network must be linear.
+    covariance : (N, N) array_like, optional
+        Σ, positive definite. By default that of the batch, (1/m) Σ xxᵀ, with its pseudoinverse where m < N.
+
+    Returns
+    -------
+    dW : (N, N) array
+
+    Raises
+    ------
+    ConvergenceError, ValueError, TypeError
+        As :func:`reparameterized`.
+    """
+    W, error, lr = _checked(W, point, error, lr)
+    B_error, x_B, error, x = _response_rows(W, point, error)
+    if covariance is None:
+        # XᵀΣ⁺ is m times the pseudoinverse of X.
+        whitened = len(x) * np.linalg.pinv(x).T
+    else:
+        covariance = square_matrix("covariance", covariance)
+        if covariance.shape != W.shape:
+            raise ValueError(f"covariance must have W's shape {W.shape}, not {covariance.shape}")
+        whitened = np.linalg.solve(covariance, x.T).T
+    return -lr * B_error.T @ (whitened @ _inverse_response(W, point))
+
+
+def _sum_of_outer(left, right):
+    """Return Σ over samples of left rightᵀ, (N, N), as one matrix product."""
+    n = left.shape[-1]
+    return left.reshape(-1, n).T @ right.reshape(-1, n)
+
+
+def _inverse_response(W, point):
+    """Return B = G⁻¹ − W, or say why this network has no one response matrix A = B⁻¹."""
     n = len(W)
-    drive_bar = point.gain * resolvent(W, point.gain, error, transpose=True)
-    return -lr * (drive_bar.reshape(-1, n).T @ point.r.reshape(-1, n))
+    g, r = point.gain.reshape(-1, n), point.r.reshape(-1, n)
+    z = r @ W.T + point.x.reshape(-1, n)
+    tol = 1e-6 if W.dtype == np.float64 else 1e-3
+    if not ((g == g[:1]).all() and np.allclose(r, g * z, rtol=tol, atol=tol * np.abs(r).max())):
+        raise ValueError(
+            "point is of a nonlinear network: its gains depend on the sample and on W, so that the response "
+            "A = (G⁻¹ − W)⁻¹ is a different matrix for every sample, and there is no one A to take a step "
+            "in. Use linearized, which is defined for each sample"
+        )
+    if not g.all():
+        raise ValueError("point has gains of 0: then A = (G⁻¹ − W)⁻¹ has no inverse")
+    return np.diag(1 / g[0]) - W
+
+
+def _response_rows(W, point, error):
+    """Return, a row a sample, (Be)ᵀ, xᵀB, eᵀ and xᵀ."""
+    B = _inverse_response(W, point)
+    x, error = point.x.reshape(-1, len(W)), error.reshape(-1, len(W))
+    return error @ B.T, x @ B, error, x
 
 
 def _checked(W, point, error, lr):
     """Check what every rule is given."""
     W = square_matrix("W", W)
+    if not isinstance(point, FixedPoint):
+        raise TypeError(f"point must be a FixedPoint, as solve returns, not {type(point).__name__}")
+    if not np.array_equal(W, point.W):
+        raise ValueError("point was solved for other weights than W: solve again at this W")
     error = rows_of("error", error, len(W))
     if error.shape != point.r.shape:
         raise ValueError(f"error must have the shape of r, {point.r.shape}, not {error.shape}")

@@ -1,0 +1,234 @@
+"""Two metrics on weights: the Euclidean one, and the one that measures change in the response.
+
+The response matrix of a linear network is A = B⁻¹ with B = G⁻¹ − W. Measuring a change of W by what it
+does to A gives the distance d(W, W′) = ‖A(W) − A(W′)‖_F. Since dA = A dW A, its inner product at W
+is ⟨U, V⟩_W = ⟨A U A, A V A⟩_F (book: eq-inner-product). A is a global flat coordinate, so
+geodesics are straight lines in A, and every formula below is exact.
+
+:class:`Euclidean` and :class:`Reparameterized` have the same methods, so that a chapter can swap them.
+They are written with ``autograd.numpy`` and can be differentiated.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import autograd.numpy as np
+import numpy as onp
+from autograd import jacobian
+
+from fpnotes._inputs import count, positive, real_array
+from fpnotes.network import SingularityError
+
+
+class _Metric(ABC):
+    """What follows from ``inner``, ``exp`` and ``log`` in any metric."""
+
+    @abstractmethod
+    def inner(self, W, U, V): ...
+
+    @abstractmethod
+    def exp(self, W, V): ...
+
+    @abstractmethod
+    def log(self, W0, W1): ...
+
+    def norm(self, W, V):
+        """Return the length of V at W: √⟨V, V⟩_W."""
+        return np.sqrt(self.inner(W, V, V))
+
+    def geodesic(self, W0, W1, t):
+        """Return the point a fraction t of the way along the geodesic from W0 to W1, (N, N)."""
+        return self.exp(W0, t * self.log(W0, W1))
+
+    def unit_ball(self, W, U, V, radius=1.0, points=201):
+        """Return the tangent vectors aU + bV of a given length at W, as a closed curve of (a, b).
+
+        Parameters
+        ----------
+        W : (N, N) array
+            Where the lengths are measured.
+        U, V : (N, N) arrays
+            Two directions that are not parallel: the plane of the curve.
+        radius : float
+            The length; 1 for the unit ball.
+        points : int
+            Number of points, of which the last repeats the first.
+
+        Returns
+        -------
+        curve : (points, 2) array
+            An ellipse; W + aU + bV are the weights that it encircles.
+        """
+        gram = onp.array([[self.inner(W, P, Q) for Q in (U, V)] for P in (U, V)])
+        try:
+            half = onp.linalg.cholesky(gram)
+        except onp.linalg.LinAlgError:
+            raise ValueError("U and V must not be parallel: they span no plane") from None
+        angle = onp.linspace(0, 2 * onp.pi, count("points", points))
+        circle = positive("radius", radius) * onp.stack([onp.cos(angle), onp.sin(angle)])
+        # cᵀ gram c = radius² for c = half⁻ᵀ circle.
+        return onp.linalg.solve(half.T, circle).T
+
+
+@dataclass(frozen=True)
+class Euclidean(_Metric):
+    """The metric that gradient descent takes for granted: ⟨U, V⟩ = tr(UᵀV), the same at every W."""
+
+    def inner(self, W, U, V):
+        """Return ⟨U, V⟩_F."""
+        return np.sum(U * V)
+
+    def distance(self, W0, W1):
+        """Return ‖W1 − W0‖_F."""
+        return self.norm(W0, W1 - W0)
+
+    def gradient(self, W, euclidean_gradient):
+        """Return the gradient of J at W: the Euclidean one itself."""
+        return euclidean_gradient
+
+    def exp(self, W, V):
+        """Return where the geodesic that leaves W along V is after unit time: W + V."""
+        return W + V
+
+    def log(self, W0, W1):
+        """Return the tangent vector at W0 whose geodesic reaches W1 in unit time: W1 − W0."""
+        return W1 - W0
+
+
+@dataclass(frozen=True)
+class Reparameterized(_Metric):
+    """The metric in which the distance between two networks is how differently they respond.
+
+    Parameters
+    ----------
+    gain : (N,) array_like, optional
+        Gains g of a linear network r = G(W r + x), none of them 0; by default all 1.
+
+    Notes
+    -----
+    Every method raises :class:`SingularityError` where I − GW is singular, for W has no response there.
+    """
+
+    gain: onp.ndarray | None = None
+
+    def __post_init__(self):
+        """Check the gains."""
+        if self.gain is not None:
+            gain = real_array("gain", self.gain)
+            if gain.ndim != 1 or not gain.all():
+                raise ValueError("gain must be an (N,) array without zeros: G⁻¹ must exist")
+            object.__setattr__(self, "gain", gain)
+
+    def B(self, W):
+        """Return B = G⁻¹ − W, (N, N)."""
+        inverse_gain = onp.ones(len(W)) if self.gain is None else 1 / self.gain
+        return onp.diag(inverse_gain) - W
+
+    def A(self, W):
+        """Return the response matrix A = (G⁻¹ − W)⁻¹, (N, N): the flat coordinate of W."""
+        return _solve(self.B(W), onp.eye(len(W)))
+
+    def weights(self, A):
+        """Return the W whose response matrix is A, (N, N): the inverse of :meth:`A`."""
+        return self.B(_solve(A, onp.eye(len(A))))
+
+    def push(self, W, V):
+        """Return dA = A V A, (N, N): what a change V of the weights does to the response."""
+        B = self.B(W)
+        return _solve(B.T, _solve(B, V).T).T
+
+    def inner(self, W, U, V):
+        """Return ⟨U, V⟩_W = ⟨A U A, A V A⟩_F."""
+        pushed = self.push(W, U)
+        return np.sum(pushed * (pushed if V is U else self.push(W, V)))
+
+    def distance(self, W0, W1):
+        """Return d(W0, W1) = ‖A(W1) − A(W0)‖_F."""
+        return np.sqrt(np.sum((self.A(W1) - self.A(W0)) ** 2))
+
+    def gradient(self, W, euclidean_gradient):
+        """Return the Riemannian gradient B Bᵀ ∇J Bᵀ B, (N, N), from the Euclidean ∇J at W.
+
+        It is the vector with ⟨grad J, V⟩_W = ⟨∇J, V⟩_F for every V (book: eq-riemannian-gradient).
+        """
+        B = self.B(W)
+        return B @ (B.T @ euclidean_gradient @ B.T) @ B
+
+    def exp(self, W, V):
+        """Return where the geodesic that leaves W along V is after unit time, (N, N).
+
+        In A that is A + A V A = A(B + V)A, and so the new B is B(B + V)⁻¹B (book: eq-exp).
+        """
+        B = self.B(W)
+        return self.B(B @ _solve(B + V, B))
+
+    def log(self, W0, W1):
+        """Return the tangent vector at W0 whose geodesic reaches W1: B₀A₁B₀ − B₀, (N, N)."""
+        B0, B1 = self.B(W0), self.B(W1)
+        return B0 @ _solve(B1, B0) - B0
+
+
+def _solve(matrix, right):
+    """Return matrix⁻¹ right, or say that the matrix is singular."""
+    try:
+        return np.linalg.solve(matrix, right)
+    except onp.linalg.LinAlgError:
+        raise SingularityError("W is at a singularity, det(I − GW) = 0: A does not exist") from None
+
+
+def angle(U, V):
+    """Return the angle between two updates, in degrees, under the Frobenius inner product.
+
+    Raises
+    ------
+    ValueError
+        If either is zero, or the shapes differ.
+    """
+    U, V = real_array("U", U), real_array("V", V)
+    if U.shape != V.shape:
+        raise ValueError(f"U and V must have one shape, not {U.shape} and {V.shape}")
+    u, v = onp.linalg.norm(U), onp.linalg.norm(V)
+    if u == 0 or v == 0:
+        raise ValueError("U and V must not be zero: the angle to a zero update is undefined")
+    # Kahan's formula keeps the digits of a small angle that arccos loses.
+    u_hat, v_hat = U / u, V / v
+    return float(
+        onp.degrees(2 * onp.arctan2(onp.linalg.norm(u_hat - v_hat), onp.linalg.norm(u_hat + v_hat)))
+    )
+
+
+def riemann_tensor(metric, W):
+    """Return the Riemann curvature tensor R^l_ijk of a metric at W, by automatic differentiation.
+
+    The coordinates are the N² entries of W, row by row. A metric is flat exactly when this tensor is
+    0 everywhere (book: thm-flat).
+
+    Parameters
+    ----------
+    metric : Euclidean or Reparameterized
+        Anything with an ``inner(W, U, V)`` that autograd can trace.
+    W : (N, N) array
+        N up to 3 or so: the tensor has N⁸ entries.
+
+    Returns
+    -------
+    R : (N², N², N², N²) array
+        Indexed [l, i, j, k], with R^l_ijk = ∂_j Γ^l_ki − ∂_k Γ^l_ji + Γ^l_jp Γ^p_ki − Γ^l_kp Γ^p_ji.
+    """
+    W = real_array("W", W)
+    basis = onp.eye(W.size).reshape(-1, *W.shape)
+
+    def g(w):
+        matrix = np.reshape(w, W.shape)
+        return np.array([[metric.inner(matrix, U, V) for V in basis] for U in basis])
+
+    def christoffel(w):
+        """Return Γ^l_jk, indexed [l, j, k]."""
+        dg = jacobian(g)(w)  # [a, b, c] = ∂_c g_ab
+        lowered = (np.transpose(dg, (0, 2, 1)) + dg - np.transpose(dg, (2, 0, 1))) / 2
+        return np.einsum("la,ajk->ljk", np.linalg.inv(g(w)), lowered)
+
+    w = W.ravel()
+    gamma, d_gamma = christoffel(w), jacobian(christoffel)(w)  # d_gamma [l, j, k, c] = ∂_c Γ^l_jk
+    curl = np.einsum("lkij->lijk", d_gamma) + np.einsum("ljp,pki->lijk", gamma, gamma)
+    return curl - np.transpose(curl, (0, 1, 3, 2))
