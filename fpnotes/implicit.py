@@ -12,7 +12,7 @@ solution of the linear system. The derivative of each is written in terms of the
 import autograd.numpy as np
 import numpy as onp
 from autograd.extend import defjvp, defvjp_argnums, primitive
-from autograd.tracer import isbox
+from autograd.tracer import getval, isbox
 
 from fpnotes._inputs import rows_of, square_matrix
 from fpnotes._linear import solve_direct
@@ -33,8 +33,9 @@ def fixed_point(W, x, activation="tanh", *, r0=None, tol=None, max_steps=1000, m
     x : (..., N) array_like
     activation : str, Activation or callable
     r0, tol, max_steps, method
-        As in :func:`fpnotes.solvers.solve`. The adjoint equation is solved to tol times the size of its own
-        right-hand side, whatever that is: a loss averaged over 1000 samples loses no accuracy.
+        As in :func:`fpnotes.solvers.solve`. The adjoint equation is solved to tol times the size of its
+        own right-hand side, whatever that is: a loss averaged over 1000 samples loses no accuracy.
+        Where the fixed point was looked for, r0, has no part in its derivative.
 
     Returns
     -------
@@ -49,12 +50,15 @@ def fixed_point(W, x, activation="tanh", *, r0=None, tol=None, max_steps=1000, m
         As :func:`fpnotes.solvers.solve`.
     """
     # Checks that need values, not traces, happen inside the primitive.
-    return _fixed_point(_array(W), _array(x), as_activation(activation), r0, tol, max_steps, method)
+    f, r0 = as_activation(activation), getval(r0)
+    return _fixed_point(_array("W", W), _array("x", x), f, r0, tol, max_steps, method)
 
 
-def _array(value):
-    """Take lists and integers for arrays, and let autograd's boxes through."""
-    return value if isbox(value) else onp.asarray(value)
+def _array(name, value):
+    """Take lists, and lists of what autograd traces, for arrays."""
+    if isbox(value) and not isinstance(getval(value), onp.ndarray):
+        raise TypeError(f"{name} must be an array where autograd differentiates in it")
+    return np.array(value) if isinstance(value, (list, tuple)) else value
 
 
 @primitive
@@ -111,8 +115,8 @@ def resolvent(W, gain, b, *, transpose=False, tol=None):
     transpose : bool
         Solve with the transposed matrix: the adjoint equation.
     tol : float, optional
-        The largest |b − (I − GW) u| allowed, relative to the largest |b|, a sample; by default 1e-8, or
-        1e-5 in float32.
+        The largest |b − (I − GW) u| allowed, relative to the largest |b|, a sample; by default
+        1e-8, or 1e-5 in float32. Where rounding forbids a finer one, that default is what counts.
 
     Returns
     -------
@@ -135,13 +139,16 @@ def _gw(u, transpose, gain, W):
 def _resolvent(W, gain, b, transpose, tol):
     W = square_matrix("W", W)
     n = len(W)
-    dtype = onp.result_type(W, gain, b)
     gain, b = rows_of("gain", gain, n), rows_of("b", b, n)
     if gain.shape != b.shape:
         raise ValueError(f"gain and b must have one shape, not {gain.shape} and {b.shape}")
-    flat_gain, flat_b = gain.reshape(-1, n), b.reshape(-1, n)
+    dtype = onp.result_type(W, gain, b)
+    W, flat_gain = W.astype(dtype, copy=False), gain.reshape(-1, n).astype(dtype, copy=False)
     tol = tolerance(tol, dtype)
-    limit = tol * onp.abs(flat_b).max(axis=1, initial=0)
+    # Each right-hand side is brought to size 1: the tolerance is relative to it, whatever its scale.
+    scale = onp.abs(b.reshape(-1, n)).max(axis=1, keepdims=True)
+    scale[scale == 0] = 1
+    flat_b = (b.reshape(-1, n) / scale).astype(dtype, copy=False)
 
     def apply(rows, u):
         """Apply the map u → GW u + b, or u → (GW)ᵀu + b, whose fixed point is sought."""
@@ -150,19 +157,20 @@ def _resolvent(W, gain, b, transpose, tol):
     u, rows = onp.zeros_like(flat_b), onp.arange(len(flat_b))
     if n > DIRECT and not (flat_gain == flat_gain[:1]).all():
         for method, max_steps in ((Relaxation, 60), (Anderson, 200)):
-            size, _ = iterate(apply, u, method(len(rows)), rows, lambda k, at: limit[k], max_steps)
-            rows = rows[~(size <= limit[rows])]
+            size, _ = iterate(apply, u, method(len(rows)), rows, lambda k, at: tol, max_steps)
+            rows = rows[~(size <= tol)]
     if len(rows):
-        u[rows] = solve_direct(W, flat_gain[rows], flat_b[rows], transpose)
-        size = onp.abs(apply(rows, u[rows]) - u[rows]).max(axis=1, initial=0)
-        failed = ~(size <= limit[rows])
+        with onp.errstate(over="ignore", invalid="ignore"):
+            u[rows] = solve_direct(W, flat_gain[rows], flat_b[rows], transpose)
+            size = onp.abs(apply(rows, u[rows]) - u[rows]).max(axis=1)
+        failed = ~(size <= max(tol, tolerance(None, dtype)))
         if failed.any():
             name = "adjoint equation (I − GW)ᵀλ = c" if transpose else "system (I − GW)u = b"
             raise ConvergenceError(
                 f"the {name} could not be solved to tol={tol:g} for {failed.sum()} of "
                 f"{len(flat_b)} samples: I − GW is singular, or nearly so, there, and r has no derivative"
             )
-    return u.reshape(b.shape).astype(dtype, copy=False)
+    return (u * scale).reshape(b.shape).astype(dtype, copy=False)
 
 
 def _resolvent_vjp(argnums, u, args, kwargs):

@@ -107,7 +107,8 @@ class Newton:
     solve : callable
         ``solve(rows, r, F, d)`` returns (diag(d) − φ′(r))⁻¹F, shape (m, N), for d of shape (m,).
     delta : float
-        The first δ; ``np.inf`` for Newton's method itself.
+        The first δ is this divided by the residual where that is below 1; ``np.inf`` makes every
+        step Newton's.
     """
 
     least = 1e-9  # so that 1/δ stays far from overflow
@@ -119,8 +120,11 @@ class Newton:
 
     def propose(self, rows, r, residual, size):
         """Return the next r, shape (m, N)."""
-        fell = np.where(np.isnan(self.size), 1, self.size / size)
-        self.delta = np.maximum(self.delta * np.clip(fell, 0.1, 10), self.least)
+        # At first by how near the start is: from beside a fixed point, even an unstable one, the first
+        # step is already Newton's.
+        first = np.isnan(self.size)
+        growth = np.where(first, 1 / np.minimum(size, 1), np.clip(self.size / size, 0.1, 10))
+        self.delta = np.maximum(self.delta * growth, self.least)
         self.size = size
         return r + self.solve(rows, r, residual, 1 + 1 / self.delta)
 
