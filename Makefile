@@ -13,7 +13,7 @@ help: ## list these commands
 .venv/installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "This book needs Python 3.11 or later; $(PYTHON) is " + sys.version.split()[0] + ". Try: make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
-	$(python) -m pip install --quiet --require-hashes -r requirements.txt
+	$(python) -m pip install --quiet --no-compile --require-hashes -r requirements.txt
 	$(python) -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
