@@ -6,7 +6,8 @@ is ⟨U, V⟩_W = ⟨A U A, A V A⟩_F (book: eq-inner-product). A is a global f
 geodesics are straight lines in A, and every formula below is exact.
 
 :class:`Euclidean` and :class:`Reparameterized` have the same methods, so that a chapter can swap them.
-They are written with ``autograd.numpy`` and can be differentiated.
+Tangent vectors U and V may be stacks, (..., N, N). All is written with ``autograd.numpy`` and can be
+differentiated.
 """
 
 from abc import ABC, abstractmethod
@@ -59,7 +60,8 @@ class _Metric(ABC):
         curve : (points, 2) array
             An ellipse; W + aU + bV are the weights that it encircles.
         """
-        gram = onp.array([[self.inner(W, P, Q) for Q in (U, V)] for P in (U, V)])
+        plane = onp.stack([U, V])
+        gram = self.inner(W, plane[:, None], plane)
         try:
             half = onp.linalg.cholesky(gram)
         except onp.linalg.LinAlgError:
@@ -76,7 +78,7 @@ class Euclidean(_Metric):
 
     def inner(self, W, U, V):
         """Return ⟨U, V⟩_F."""
-        return np.sum(U * V)
+        return np.sum(U * V, axis=(-2, -1))
 
     def distance(self, W0, W1):
         """Return ‖W1 − W0‖_F."""
@@ -134,13 +136,13 @@ class Reparameterized(_Metric):
 
     def push(self, W, V):
         """Return dA = A V A, (N, N): what a change V of the weights does to the response."""
-        B = self.B(W)
-        return _solve(B.T, _solve(B, V).T).T
+        A = self.A(W)
+        return A @ V @ A
 
     def inner(self, W, U, V):
         """Return ⟨U, V⟩_W = ⟨A U A, A V A⟩_F."""
-        pushed = self.push(W, U)
-        return np.sum(pushed * (pushed if V is U else self.push(W, V)))
+        A = self.A(W)
+        return np.sum((A @ U @ A) * (A @ V @ A), axis=(-2, -1))
 
     def distance(self, W0, W1):
         """Return d(W0, W1) = ‖A(W1) − A(W0)‖_F."""
@@ -206,7 +208,7 @@ def riemann_tensor(metric, W):
     Parameters
     ----------
     metric : Euclidean or Reparameterized
-        Anything with an ``inner(W, U, V)`` that autograd can trace.
+        Anything with an ``inner(W, U, V)`` that autograd can trace, for stacks of U and V.
     W : (N, N) array
         N up to 3 or so: the tensor has N⁸ entries.
 
@@ -220,8 +222,8 @@ def riemann_tensor(metric, W):
 
     def g(w):
         matrix = np.reshape(w, W.shape)
-        rows = np.array([[metric.inner(matrix, U, V) for V in basis] for U in basis])
-        return rows + 0 * np.sum(w)  # autograd warns of a metric that does not depend on W
+        # Autograd warns of a metric that does not depend on W, unless it seems to.
+        return metric.inner(matrix, basis[:, None], basis) + 0 * np.sum(w)
 
     def christoffel(w):
         """Return Γ^l_jk, indexed [l, j, k]."""

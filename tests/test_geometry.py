@@ -99,7 +99,7 @@ def test_the_riemann_tensor_of_a_round_sphere_is_not_zero():
         """The unit sphere in stereographic coordinates, whose sectional curvature is 1."""
 
         def inner(self, W, U, V):
-            return 4 * anp.sum(U * V) / (1 + anp.sum(W**2)) ** 2
+            return 4 * anp.sum(U * V, axis=(-2, -1)) / (1 + anp.sum(W**2)) ** 2
 
     W = np.array([[0.3, -0.2], [0.1, 0.4]])
     g = 4 / (1 + np.sum(W**2)) ** 2
