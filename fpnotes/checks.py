@@ -79,6 +79,7 @@ def compare_gradients(loss, W, x, activation="tanh", *, steps=100, h=1e-5, tol=N
     W = square_matrix("W", W).astype(float)
     x = rows_of("x", x, len(W)).astype(float)
 
+    steps, h = count("steps", steps), positive("h", h)
     found = solve(W, x, activation, tol=tol).r
 
     def J(W):

@@ -58,7 +58,10 @@ def _array(name, value):
     """Take lists, and lists of what autograd traces, for arrays."""
     if isbox(value) and not isinstance(getval(value), onp.ndarray):
         raise TypeError(f"{name} must be an array where autograd differentiates in it")
-    return np.array(value) if isinstance(value, (list, tuple)) else value
+    try:
+        return np.array(value) if isinstance(value, (list, tuple)) else value
+    except ValueError:  # ragged: solve says so, and names the argument
+        return value
 
 
 @primitive
