@@ -1,0 +1,134 @@
+"""The rules of matrix calculus on the notation page, on random instances."""
+
+import numpy as np
+import pytest
+from autograd import grad
+from autograd import numpy as anp
+
+from fpnotes import RateNetwork, softplus, tanh
+
+seeds = pytest.mark.parametrize("seed", range(4))
+H = 1e-5  # half width of the central differences, whose error is of order H²
+
+
+def slope(function, at, direction):
+    """Return the derivative of a function along a direction, by central differences."""
+    return (function(at + H * direction) - function(at - H * direction)) / (2 * H)
+
+
+def matrices(seed, count, n=5):
+    """Return random square matrices without structure."""
+    return np.random.default_rng(seed).normal(size=(count, n, n))
+
+
+def invertible(seed, n=5):
+    """Return a matrix far from singular, and a direction."""
+    B, dB = matrices(seed, 2, n)
+    return 2 * np.eye(n) + 0.4 * B, dB
+
+
+@seeds
+@pytest.mark.checks("eq-rows")
+def test_rows(seed):
+    """A row of R Wᵀ + X is W r + x for that sample alone; so is what the package calls the drive."""
+    rng = np.random.default_rng(seed)
+    W, R, X = rng.normal(size=(5, 5)), rng.normal(size=(7, 5)), rng.normal(size=(7, 5))
+    z = np.array(
+        [
+            [sum(W[i, k] * r[k] for k in range(5)) + x[i] for i in range(5)]
+            for r, x in zip(R, X, strict=True)
+        ]
+    )
+    np.testing.assert_allclose(R @ W.T + X, z, rtol=1e-12)
+    np.testing.assert_allclose(RateNetwork(W, "linear").drive(R, X), z, rtol=1e-12)
+
+
+@seeds
+@pytest.mark.checks("eq-product")
+def test_product(seed):
+    """d(UV) = dU V + U dV along a common direction of both, against central differences."""
+    U, V, dU, dV = matrices(seed, 4)
+    found = ((U + H * dU) @ (V + H * dV) - (U - H * dU) @ (V - H * dV)) / (2 * H)
+    np.testing.assert_allclose(found, dU @ V + U @ dV, rtol=1e-7, atol=1e-8)
+
+
+@seeds
+@pytest.mark.checks("eq-inverse")
+def test_inverse(seed):
+    """dA = −A dB A for A = B⁻¹, against central differences."""
+    B, dB = invertible(seed)
+    A = np.linalg.inv(B)
+    np.testing.assert_allclose(slope(np.linalg.inv, B, dB), -A @ dB @ A, rtol=1e-6, atol=1e-8)
+
+
+@seeds
+@pytest.mark.parametrize("curve", [tanh, softplus])
+@pytest.mark.checks("eq-elementwise")
+def test_elementwise(curve, seed):
+    """d f(z) = G dz with the package's gains, against central differences."""
+    z, dz = np.random.default_rng(seed).normal(size=(2, 6))
+    G = np.diag(curve.gain(z))
+    np.testing.assert_allclose(slope(curve, z, dz), G @ dz, rtol=1e-7, atol=1e-9)
+
+
+@seeds
+@pytest.mark.checks("eq-determinant")
+def test_determinant(seed):
+    """d det B = det B tr(B⁻¹dB), against central differences."""
+    B, dB = invertible(seed)
+    expected = np.linalg.det(B) * np.trace(np.linalg.solve(B, dB))
+    np.testing.assert_allclose(slope(np.linalg.det, B, dB), expected, rtol=1e-6)
+
+
+@seeds
+@pytest.mark.checks("eq-inner")
+def test_inner_product(seed):
+    """The sum of products of entries is tr(UᵀV), and gives the Frobenius norm."""
+    U, V = matrices(seed, 2)
+    entries = sum(U[i, j] * V[i, j] for i in range(5) for j in range(5))
+    assert entries == pytest.approx(np.trace(U.T @ V), rel=1e-12)
+    assert np.trace(U.T @ U) == pytest.approx(np.linalg.norm(U) ** 2, rel=1e-12)
+
+
+@seeds
+@pytest.mark.checks("eq-move")
+def test_factors_move(seed):
+    """⟨U, KVM⟩ = ⟨KᵀUMᵀ, V⟩, also for factors that are not square."""
+    rng = np.random.default_rng(seed)
+    U, K, V, M = (rng.normal(size=shape) for shape in ((3, 6), (3, 4), (4, 5), (5, 6)))
+    moved = np.trace((K.T @ U @ M.T).T @ V)
+    assert (U * (K @ V @ M)).sum() == pytest.approx(moved, rel=1e-10)
+    assert np.trace(U.T @ K @ V @ M) == pytest.approx(moved, rel=1e-10)
+
+
+@seeds
+@pytest.mark.checks("eq-differential")
+def test_gradient_gives_the_differential(seed):
+    """The inner product of autograd's gradient with dW is the derivative along dW."""
+    W, dW, C = matrices(seed, 3)
+
+    def J(W):
+        return anp.sum(anp.sin(W) * (C @ W))
+
+    assert slope(J, W, dW) == pytest.approx((grad(J)(W) * dW).sum(), rel=1e-7)
+
+
+@seeds
+@pytest.mark.checks("eq-outer")
+def test_outer_product(seed):
+    """The inner product of abᵀ with dW is aᵀ dW b."""
+    rng = np.random.default_rng(seed)
+    a, b, dW = rng.normal(size=4), rng.normal(size=6), rng.normal(size=(4, 6))
+    assert (np.outer(a, b) * dW).sum() == pytest.approx(a @ dW @ b, rel=1e-10)
+
+
+@seeds
+@pytest.mark.checks("eq-outer-sum")
+def test_sum_of_outer_products(seed):
+    """The gradient of Σ aᵀWb by autograd is the sum of outer products, in code a.T @ b."""
+    rng = np.random.default_rng(seed)
+    a, b, W = rng.normal(size=(7, 4)), rng.normal(size=(7, 6)), rng.normal(size=(4, 6))
+    found = grad(lambda W: anp.sum(a * anp.dot(b, W.T)))(W)
+    expected = sum(np.outer(one, other) for one, other in zip(a, b, strict=True))
+    np.testing.assert_allclose(found, expected, rtol=1e-10)
+    np.testing.assert_allclose(a.T @ b, expected, rtol=1e-10)
