@@ -118,7 +118,7 @@ def resolvent(W, gain, b, *, transpose=False, tol=None):
     transpose : bool
         Solve with the transposed matrix: the adjoint equation.
     tol : float, optional
-        The largest |b − (I − GW) u| allowed, relative to the largest |b|, a sample; by default
+        The largest ``|b − (I − GW) u|`` allowed, relative to the largest ``|b|``, a sample; by default
         1e-8, or 1e-5 in float32. Where rounding forbids a finer one, that default is what counts.
 
     Returns

@@ -29,7 +29,7 @@ class Relaxation:
         self.waited = np.zeros(m, dtype=int)
 
     def propose(self, rows, r, residual, size):
-        """Return the next r, shape (m, N); ``size`` is each sample's largest |residual|."""
+        """Return the next r, shape (m, N); ``size`` is each sample's largest ``|residual|``."""
         better = size < self.best
         self.best = np.where(better, size, self.best)
         self.waited = np.where(better, 0, self.waited + 1)
@@ -147,14 +147,14 @@ def iterate(phi, r, method, rows, limit, max_steps):
     rows : (k,) int array
         The samples to work on.
     limit : callable
-        ``limit(rows, r)`` returns the largest |residual| that counts as converged, a sample: (k,).
+        ``limit(rows, r)`` returns the largest ``|residual|`` that counts as converged, a sample: (k,).
     max_steps : int
         How many times φ may be applied after its first evaluation.
 
     Returns
     -------
     size : (k,) array
-        The largest |φ(r) − r| of each sample, at the r left in place; infinite where r ran to infinity.
+        The largest ``|φ(r) − r|`` of each sample, at the r left in place; infinite where r ran to infinity.
     steps : (k,) int array
         Applications of φ that each sample took.
     """
