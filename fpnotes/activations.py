@@ -7,7 +7,7 @@ NumPy's speed, and can also be differentiated, any number of times.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import autograd.numpy as np
@@ -33,14 +33,14 @@ class Activation:
     """
 
     name: str
-    f: Callable[[Any], Any]
-    gain: Callable[[Any], Any]
+    f: Callable[[Any], Any] = field(repr=False)
+    gain: Callable[[Any], Any] = field(repr=False)
 
     def __post_init__(self):
         """Check that both curves can be called."""
-        for field, curve in (("f", self.f), ("gain", self.gain)):
+        for name, curve in (("f", self.f), ("gain", self.gain)):
             if not callable(curve):
-                raise TypeError(f"{field} must be an elementwise function, not {curve!r}")
+                raise TypeError(f"{name} must be an elementwise function, not {curve!r}")
 
     def __call__(self, z):
         """Return the rate f(z), of z's shape."""
