@@ -108,7 +108,8 @@ class Reparameterized(_Metric):
 
     Notes
     -----
-    Every method raises :class:`SingularityError` where I − GW is singular, for W has no response there.
+    Every method raises :class:`~fpnotes.network.SingularityError` where I − GW is singular, for W has no
+    response there.
     """
 
     gain: onp.ndarray | None = None

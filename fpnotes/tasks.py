@@ -66,7 +66,7 @@ class Task:
 
 
 def mean_squared_error(r, y):
-    """Return J = (1/m) Σ |rʲ − yʲ|², the mean over samples of the summed squares."""
+    """Return J = (1/m) Σ ‖rʲ − yʲ‖², the mean over samples of the summed squares."""
     return ((r - y) ** 2).sum() / len(r)
 
 
