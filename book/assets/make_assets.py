@@ -12,14 +12,13 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.font_manager import FontProperties
+from matplotlib.path import Path as Outline
+from matplotlib.textpath import TextPath
 from PIL import Image
 
 HERE = Path(__file__).parent
 NAVY, GOLD = "#0b2347", "#ffd84d"
-MARKS = {
-    "logo.svg": {"turns": 6, "ratio": 0.78, "stroke": 2.6, "dot": 3.6},
-    "favicon.svg": {"turns": 2, "ratio": 0.72, "stroke": 6, "dot": 8},  # legible at 16 pixels
-}
 
 
 def cover(path):
@@ -54,8 +53,8 @@ def cover(path):
     )
 
 
-def logo(path, turns, ratio, stroke, dot, size=64, margin=12):
-    """Write the mark: the cobweb of r ← −ratio · r, winding to its fixed point on the diagonal."""
+def mark(turns, ratio, stroke, dot, size=64, margin=12):
+    """Return the mark: the cobweb of r ← −ratio · r, winding to its fixed point on the diagonal."""
     r = (-ratio) ** np.arange(turns + 1)
     corners = np.repeat(r, 2)
     scale = (size - 2 * margin) / (1 + ratio)
@@ -66,19 +65,48 @@ def logo(path, turns, ratio, stroke, dot, size=64, margin=12):
 
     line = " ".join(map(place, corners[:-1], corners[1:]))
     x, y = place(0, 0).split(",")
-    path.write_text(
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size} {size}" role="img" '
-        f'aria-label="A cobweb diagram that winds to its fixed point">'
-        f'<rect width="{size}" height="{size}" rx="14" fill="{NAVY}"/>'
+    return (
         f'<path d="M{place(-ratio, -ratio)}L{place(1, 1)}" stroke="{GOLD}" opacity="0.55" '
         f'stroke-width="{stroke / 2}" stroke-linecap="round"/>'
         f'<polyline points="{line}" fill="none" stroke="#fff" stroke-width="{stroke}" '
         f'stroke-linejoin="round" stroke-linecap="round"/>'
-        f'<circle cx="{x}" cy="{y}" r="{dot}" fill="{GOLD}"/></svg>\n'
+        f'<circle cx="{x}" cy="{y}" r="{dot}" fill="{GOLD}"/>'
     )
 
 
+def lettering(text, x, y, size):
+    """Return a line of text as outlines, which need no font where they are shown."""
+    outline = TextPath((0, 0), text, size=size, prop=FontProperties(weight="bold"))
+    path = ""
+    for points, code in outline.iter_segments():
+        at = [f"{x + a:.1f} {y - b:.1f}" for a, b in points.reshape(-1, 2)]
+        path += "Z" if code == Outline.CLOSEPOLY else " MLQC"[code] + " ".join(at)
+    return f'<path d="{path}" fill="#fff"/>'
+
+
+def svg(width, label, content):
+    """Return a picture 64 high on a dark tile, which shows on light and on dark pages."""
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} 64" role="img" '
+        f'aria-label="{label}"><rect width="{width}" height="64" rx="14" fill="{NAVY}"/>'
+        f"{content}</svg>\n"
+    )
+
+
+def favicon():
+    """Return the icon, bold enough for 16 pixels."""
+    return svg(64, "A cobweb diagram", mark(turns=2, ratio=0.72, stroke=6, dot=8))
+
+
+def logo():
+    """Return the mark with the book's title beside it."""
+    title = lettering("Learning", 68, 28, 20) + lettering("Fixed Points", 68, 50, 20)
+    return svg(216, "Learning Fixed Points", mark(turns=6, ratio=0.78, stroke=2.6, dot=3.6) + title)
+
+
+MARKS = {"logo.svg": logo, "favicon.svg": favicon}
+
 if __name__ == "__main__":
-    for name, options in MARKS.items():
-        logo(HERE / name, **options)
+    for name, draw in MARKS.items():
+        (HERE / name).write_text(draw())
     cover(HERE / "cover.png")
