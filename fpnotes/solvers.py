@@ -48,9 +48,9 @@ class FixedPoint:
     W : (N, N) array
         The weights, a copy: it stays what r was solved for when W is trained further.
     residual : (...) array
-        Largest |f(W r + x) − r| of each sample, at the r above.
+        Largest ``|f(W r + x) − r|`` of each sample, at the r above.
     converged : (...) bool array
-        Whether ``residual`` is at most tol · max(1, largest |r|), and every gain is finite.
+        Whether ``residual`` is at most tol · max(1, largest ``|r|``), and every gain is finite.
     steps : (...) int array
         Evaluations of f(W r + x) that it took to find r, a sample.
     """
@@ -115,8 +115,8 @@ def solve(
         Where to start, broadcast against x; by default from rest, r = 0. In a network with several
         fixed points it decides which is found.
     tol : float, optional
-        A sample has converged when its largest |f(W r + x) − r| is at most tol · max(1, largest |r|). By
-        default 1e-8, or 1e-5 in float32.
+        A sample has converged when its largest ``|f(W r + x) − r|`` is at most tol · max(1, largest
+        ``|r|``). By default 1e-8, or 1e-5 in float32.
     max_steps : int
         Evaluations of f(W r + x) allowed to each method.
     method : {"auto", "relaxation", "anderson", "newton"}
