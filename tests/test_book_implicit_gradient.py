@@ -231,9 +231,7 @@ def test_derivative_of_the_resolvent(seed):
     predicted = np.linalg.solve(
         matrices(W, gain), (db + dg * (u @ W.T) + gain * (u @ dW.T))[..., None]
     )[..., 0]
-    ends = [
-        resolvent(W + s * dW, gain + s * dg, b + s * db, tol=1e-12) for s in (h, -h)
-    ]
+    ends = [resolvent(W + s * dW, gain + s * dg, b + s * db, tol=1e-12) for s in (h, -h)]
     assert relative_error(predicted, (ends[0] - ends[1]) / (2 * h)) < 1e-7
 
     c = rng.standard_normal(b.shape)
