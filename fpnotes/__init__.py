@@ -1,8 +1,8 @@
 """Fixed points of recurrent neural networks, and rules that learn them.
 
 The companion package of the book *Learning Fixed Points*. Read the modules in this order, each
-leaning only on those before it: ``activations``, ``network``, ``iterations``, ``solvers``, ``implicit``,
-``rules``; then ``checks`` and ``figures``, which the book's chapters use.
+leaning only on those before it: ``activations``, ``network``, ``iterations``, ``continuation``,
+``solvers``, ``implicit``, ``rules``; then ``checks`` and ``figures``, which the book's chapters use.
 
 Samples are rows throughout: inputs x and rates r have shape (..., N).
 """

@@ -13,6 +13,17 @@ def chunks(m, n):
         yield slice(start, start + size)
 
 
+def solve_stack(K, b):
+    """Solve K u = b for every matrix (k, n, n) and row (k, n); NaN where a matrix is singular."""
+    try:
+        return np.linalg.solve(K, b[..., None])[..., 0]
+    except np.linalg.LinAlgError:
+        if len(K) == 1:
+            return np.full_like(b, np.nan)
+        # One singular sample must not spoil its neighbors.
+        return np.concatenate([solve_stack(K[i : i + 1], b[i : i + 1]) for i in range(len(K))])
+
+
 def solve_direct(W, gain, b, transpose=False, diagonal=1.0):
     """Solve (dI − GW) u = b, or its transpose, for every row of b by LU factorization.
 
@@ -33,28 +44,18 @@ def solve_direct(W, gain, b, transpose=False, diagonal=1.0):
         NaN in the rows whose matrix is exactly singular.
     """
     eye = np.eye(len(W), dtype=W.dtype)
-
     d = np.broadcast_to(np.asarray(diagonal, dtype=W.dtype), len(b))
 
     def matrix(rows):
         K = d[rows, None, None] * eye - gain[rows, :, None] * W
         return np.swapaxes(K, -1, -2) if transpose else K
 
-    def solve_or_nan(K, right):
-        try:
-            return np.linalg.solve(K, right)
-        except np.linalg.LinAlgError:
-            return np.full_like(right, np.nan)
-
     if len(b) and (gain == gain[0]).all() and (d == d[0]).all():
-        return solve_or_nan(matrix(slice(1))[0], b.T).T
+        try:
+            return np.linalg.solve(matrix(slice(1))[0], b.T).T
+        except np.linalg.LinAlgError:
+            return np.full_like(b, np.nan)
     u = np.empty_like(b)
     for part in chunks(len(b), len(W)):
-        K, right = matrix(part), b[part, :, None]
-        try:
-            u[part] = np.linalg.solve(K, right)[..., 0]
-        except np.linalg.LinAlgError:
-            # One singular sample must not spoil its neighbors.
-            for i, (K_i, right_i) in enumerate(zip(K, right, strict=True)):
-                u[part][i] = solve_or_nan(K_i, right_i)[:, 0]
+        u[part] = solve_stack(matrix(part), b[part])
     return u
