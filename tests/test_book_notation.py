@@ -5,7 +5,7 @@ import pytest
 from autograd import grad
 from autograd import numpy as anp
 
-from fpnotes import RateNetwork, softplus, tanh
+from fpnotes import RateNetwork, linear, softplus, tanh
 
 seeds = pytest.mark.parametrize("seed", range(4))
 H = 1e-5  # half width of the central differences, whose error is of order H²
@@ -40,7 +40,7 @@ def test_rows(seed):
         ]
     )
     np.testing.assert_allclose(R @ W.T + X, z, rtol=1e-12)
-    np.testing.assert_allclose(RateNetwork(W, "linear").drive(R, X), z, rtol=1e-12)
+    np.testing.assert_allclose(RateNetwork(W, linear).drive(R, X), z, rtol=1e-12)
 
 
 @seeds
