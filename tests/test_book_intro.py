@@ -1,6 +1,7 @@
-"""What the first page shows, and the pictures that are made from it."""
+"""What the first page shows, the pictures that are made from it, and the package's reference."""
 
 import importlib.util
+import re
 from pathlib import Path
 
 import jupytext
@@ -69,6 +70,12 @@ def test_the_paths_that_stay_on_the_map_have_come_to_rest(page):
     stayed = ~page["off_map"]
     moved = np.linalg.norm(page["paths"][-1] - page["paths"][-101], axis=-1)
     assert (moved[stayed] < 1e-4).all()
+
+
+def test_the_reference_documents_every_public_module():
+    modules = {path.stem for path in (BOOK.parent / "fpnotes").glob("[!_]*.py")}
+    documented = re.findall(r"automodule:: fpnotes\.(\w+)", (BOOK / "api.md").read_text())
+    assert sorted(documented) == sorted(modules)
 
 
 def test_the_cover_is_small_and_of_double_resolution():
