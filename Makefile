@@ -1,6 +1,7 @@
 # What a person types. Python 3.11 or later, git and make are enough: everything else goes into .venv.
 PYTHON ?= python3
 python := .venv/bin/python
+unexport PYTHONDONTWRITEBYTECODE # pip installs source (--no-compile); what is imported is compiled once, not at every start
 jb := .venv/bin/jupyter-book build . -W -n --keep-going
 
 .PHONY: help book test serve outputs check format links requirements clean
