@@ -118,6 +118,9 @@ def powerlaw(p=2.0, k=1.0):
     )
 
 
+# What a function with an argument ``activation`` takes: see as_activation.
+Curve = str | Activation | Callable[[Any], Any]
+
 linear = _curve("linear", lambda z: 1.0 * z, lambda z: np.ones_like(z))
 tanh = _curve("tanh", np.tanh, lambda z: 1 - tanh.f(z) ** 2)
 relu = _curve("relu", lambda z: np.maximum(z, 0.0), lambda z: np.where(z > 0, np.ones_like(z), 0.0))
@@ -126,7 +129,7 @@ softplus = _curve("softplus", lambda z: np.logaddexp(z, 0.0), lambda z: 0.5 * (1
 NAMED = {curve.name: curve for curve in (linear, tanh, relu, softplus, powerlaw())}
 
 
-def as_activation(activation):
+def as_activation(activation: Curve) -> Activation:
     """Return an :class:`Activation` for a name, an ``Activation``, or a function of z.
 
     A function must be elementwise and written with ``autograd.numpy``: autograd supplies its gain.

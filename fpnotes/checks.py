@@ -6,12 +6,12 @@ import pandas as pd
 from autograd import grad
 
 from fpnotes._inputs import count, positive, rows_of, square_matrix
-from fpnotes.activations import as_activation
+from fpnotes.activations import Curve, as_activation
 from fpnotes.implicit import fixed_point
 from fpnotes.solvers import solve
 
 
-def unrolled(W, x, activation="tanh", steps=100):
+def unrolled(W, x, activation: Curve = "tanh", steps=100):
     """Return the last of ``steps`` iterates of r ← f(W r + x) from rest, traced by autograd.
 
     Differentiating it is *unrolling* (backpropagation through time to a static target): memory grows with
@@ -47,7 +47,7 @@ def central_differences(function, W, h=1e-5):
     return slope
 
 
-def compare_gradients(loss, W, x, activation="tanh", *, steps=100, h=1e-5, tol=None):
+def compare_gradients(loss, W, x, activation: Curve = "tanh", *, steps=100, h=1e-5, tol=None):
     """Compute ∂J/∂W by the adjoint, by unrolling, and by finite differences.
 
     Parameters

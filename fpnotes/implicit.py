@@ -16,7 +16,7 @@ from autograd.tracer import getval, isbox
 
 from fpnotes._inputs import rows_of, square_matrix
 from fpnotes._linear import solve_direct
-from fpnotes.activations import as_activation
+from fpnotes.activations import Curve, as_activation
 from fpnotes.iterations import Anderson, Relaxation, iterate
 from fpnotes.solvers import ConvergenceError, solve, tolerance
 
@@ -24,7 +24,9 @@ from fpnotes.solvers import ConvergenceError, solve, tolerance
 DIRECT = 48
 
 
-def fixed_point(W, x, activation="tanh", *, r0=None, tol=None, max_steps=1000, method="auto"):
+def fixed_point(
+    W, x, activation: Curve = "tanh", *, r0=None, tol=None, max_steps=1000, method="auto"
+):
     """Return the fixed point r = f(W r + x), differentiable by autograd in W and x.
 
     Parameters
@@ -128,7 +130,8 @@ def resolvent(W, gain, b, *, transpose=False, tol=None):
     Raises
     ------
     ConvergenceError
-        When a sample's system cannot be solved to tol.
+        When a sample's system cannot be solved to tol, or is so near singular that rounding leaves
+        u fewer than three digits.
     """
     return _resolvent(W, gain, b, transpose, tol)
 
@@ -166,7 +169,10 @@ def _resolvent(W, gain, b, transpose, tol):
         with onp.errstate(over="ignore", invalid="ignore"):
             u[rows] = solve_direct(W, flat_gain[rows], flat_b[rows], transpose)
             size = onp.abs(apply(rows, u[rows]) - u[rows]).max(axis=1)
-        failed = ~(size <= max(tol, tolerance(None, dtype)))
+            # A matrix singular to rounding may be solved by chance: then u is rounding, amplified.
+            norm = 1 + onp.abs(flat_gain[rows] * onp.abs(W).sum(axis=1)).max(axis=1)
+            digits_lost = onp.finfo(dtype).eps * norm * onp.abs(u[rows]).max(axis=1)
+        failed = ~((size <= max(tol, tolerance(None, dtype))) & (digits_lost < 1e-3))
         if failed.any():
             name = "adjoint equation (I − GW)ᵀλ = c" if transpose else "system (I − GW)u = b"
             raise ConvergenceError(

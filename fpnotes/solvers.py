@@ -12,7 +12,7 @@ import numpy as np
 
 from fpnotes._inputs import count, positive, rows_of, square_matrix
 from fpnotes._linear import solve_direct
-from fpnotes.activations import as_activation, evaluate, linear
+from fpnotes.activations import Curve, as_activation, evaluate, linear
 from fpnotes.continuation import continuation
 from fpnotes.iterations import Anderson, Newton, Relaxation, iterate
 from fpnotes.network import spectral_abscissa
@@ -65,12 +65,13 @@ class FixedPoint:
 
     @cached_property
     def spectral_abscissa(self):
-        """Largest real part of an eigenvalue of GW, shape (...); NaN where a gain is not finite.
+        """Largest real part of an eigenvalue of GW, shape (...); NaN where GW is not finite.
 
         Computed when first asked for.
         """
         gain = self.gain.reshape(-1, len(self.W))
-        known = np.isfinite(gain).all(axis=1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            known = np.isfinite(np.abs(gain).max(axis=1) * np.abs(self.W).max())
         abscissa = np.full(len(gain), np.nan, gain.dtype)
         abscissa[known] = spectral_abscissa(self.W, gain[known])
         return abscissa.reshape(self.converged.shape)[()]
@@ -88,7 +89,7 @@ class FixedPoint:
 def solve(
     W,
     x,
-    activation="tanh",
+    activation: Curve = "tanh",
     *,
     r0=None,
     tol=None,
@@ -258,7 +259,8 @@ def _failure(point, tol):
     n = len(point.W)
     gain = point.gain.reshape(-1, n)
     try:
-        where = f"{spectral_abscissa(point.W, gain[worst]):.3g}"
+        with np.errstate(over="ignore", invalid="ignore"):
+            where = f"{spectral_abscissa(point.W, gain[worst]):.3g}"
     except (ValueError, np.linalg.LinAlgError):  # gains or weights beyond the range of floats
         where = "unknown"
     message = (

@@ -119,7 +119,9 @@ def test_an_activation_wants_two_functions():
 class TestWhatAUsersFunctionReturns:
     def test_wrong_shape(self):
         f = as_activation(np.sum)
-        with pytest.raises(ValueError, match=r"activation 'sum' must be elementwise.*shape \(3,\).*\(\)"):
+        with pytest.raises(
+            ValueError, match=r"activation 'sum' must be elementwise.*shape \(3,\).*\(\)"
+        ):
             evaluate(f, f, onp.ones(3))
 
     def test_complex(self):
@@ -134,7 +136,9 @@ class TestWhatAUsersFunctionReturns:
         f = as_activation(broken)
         with pytest.raises(KeyError, match="mine") as caught:
             evaluate(f, f, onp.ones(3))
-        assert caught.value.__notes__ == ["raised by activation 'broken' given an array of shape (3,)"]
+        assert caught.value.__notes__ == [
+            "raised by activation 'broken' given an array of shape (3,)"
+        ]
 
     def test_wider_numbers_are_brought_back_to_float32(self):
         f = as_activation(lambda z: z * onp.float64(2))

@@ -1,0 +1,119 @@
+"""The house style and the shared plots: they draw what they are given, and warn of nothing."""
+
+import subprocess
+import sys
+
+import matplotlib
+import numpy as np
+import pytest
+
+matplotlib.use("agg")
+
+import matplotlib.pyplot as plt
+from matplotlib.colors import to_rgb
+from matplotlib.contour import QuadContourSet
+
+import fpnotes as fp
+from fpnotes import figures
+from fpnotes.activations import as_activation
+
+
+@pytest.fixture
+def ax():
+    with plt.rc_context():
+        figures.use_style()
+        fig, ax = plt.subplots()
+        yield ax
+        fig.canvas.draw()  # a figure may fail, or warn, only when it is drawn
+        plt.close(fig)
+
+
+def test_style_twice_is_style_once():
+    with plt.rc_context():
+        figures.use_style()
+        once = dict(plt.rcParams)
+        figures.use_style()
+        assert dict(plt.rcParams) == once
+        assert plt.rcParams["axes.prop_cycle"].by_key()["color"] == list(figures.CYCLE)
+
+
+def test_works_without_ipython():
+    """In a plain interpreter, with IPython made impossible to import."""
+    code = (
+        "import sys; sys.modules['IPython'] = sys.modules['matplotlib_inline'] = None\n"
+        "import matplotlib; matplotlib.use('agg')\n"
+        "from fpnotes import figures; figures.use_style(); print('styled')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "styled\n", done.stderr
+
+
+def test_inside_a_notebook_figures_are_svg(monkeypatch):
+    class Shell:
+        kernel = object()
+
+    formats = []
+    monkeypatch.setattr("builtins.get_ipython", Shell, raising=False)
+    monkeypatch.setattr(
+        "matplotlib_inline.backend_inline.set_matplotlib_formats", lambda *f: formats.extend(f)
+    )
+    with plt.rc_context():
+        figures.use_style()
+    assert formats == ["svg"]
+
+
+def test_every_rule_has_its_own_line():
+    styles = list(figures.RULES.values())
+    for field in ("label", "color", "linestyle"):
+        assert len({getattr(style, field) for style in styles}) == len(styles)
+    assert set(figures.RULES["gradient"].line) == {"color", "linestyle", "label"}
+
+
+def test_colors_differ_in_lightness_from_the_page():
+    """WCAG asks a contrast of 3:1 of graphics: curves must be seen on white."""
+
+    def luminance(color):
+        rgb = np.array(to_rgb(color))
+        rgb = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+        return rgb @ [0.2126, 0.7152, 0.0722]
+
+    for color in (*figures.CYCLE, figures.INK, figures.MUTED, figures.ACCENT, figures.WARN):
+        assert 1.05 / (luminance(color) + 0.05) >= 3, color
+
+
+class TestEigenvaluePlane:
+    def test_draws_each_eigenvalue_once_and_those_beyond_1_as_crosses(self, ax):
+        values = np.array([0.5 + 0.5j, 0.5 - 0.5j, -2, 1.5, 1.0])
+        figures.eigenvalue_plane(ax, values, radius=1.2)
+        left, right = (c.get_offsets() for c in ax.collections)
+        np.testing.assert_array_equal(left, [[0.5, 0.5], [0.5, -0.5], [-2, 0]])
+        np.testing.assert_array_equal(right, [[1.5, 0], [1, 0]])
+        assert ax.patches[0].radius == 1.2
+
+    @pytest.mark.parametrize("values", [[0.2, 0.3], [2.0], [0.1 + 1j]])
+    def test_all_on_one_side_and_plain_lists(self, ax, values):
+        figures.eigenvalue_plane(ax, values)
+        assert sum(len(c.get_offsets()) for c in ax.collections) == len(values)
+        assert not ax.patches
+
+
+class TestPhasePlane:
+    @pytest.mark.parametrize("activation", ["tanh", "relu", "linear"])
+    def test_nullclines_pass_through_the_fixed_point(self, ax, activation):
+        network = fp.RateNetwork(np.array([[0.3, -0.8], [0.6, 0.2]]), as_activation(activation))
+        figures.phase_plane(ax, network, [0.4, 0.1])
+        point = fp.solve(network.W, [0.4, 0.1], activation)
+        assert ax.get_xlim() == ax.get_ylim() == (-1.2, 1.2)
+        nullclines = [c for c in ax.collections if isinstance(c, QuadContourSet)]
+        assert len(nullclines) == 2
+        for curve in nullclines:
+            vertices = np.concatenate([p.vertices for p in curve.get_paths()])
+            gap = np.linalg.norm(vertices - point.r, axis=1).min()
+            assert gap < 2.4 / 240, "further off than the grid is wide"
+
+    def test_legend_names_both(self, ax):
+        figures.phase_plane(ax, fp.RateNetwork(np.eye(2) / 2), np.zeros(2), lim=(-2, 2), grid=41)
+        labels = ax.get_legend_handles_labels()[1]
+        assert labels == [r"$\dot r_1 = 0$", r"$\dot r_2 = 0$"]

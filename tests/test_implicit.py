@@ -1,0 +1,432 @@
+"""Derivatives of the fixed point, of first and second order, against two independent computations."""
+
+import autograd.numpy as np
+import numpy as onp
+import pytest
+from autograd import (
+    elementwise_grad,
+    grad,
+    hessian_vector_product,
+    jacobian,
+    make_jvp,
+    value_and_grad,
+)
+from autograd.test_util import check_grads
+
+import fpnotes as fp
+from fpnotes import implicit
+from fpnotes.activations import NAMED, as_activation
+from fpnotes.implicit import fixed_point, resolvent
+
+
+def swish(z):
+    """Return a curve that a user might write."""
+    return z / (1 + np.exp(-z))
+
+
+ACTIVATIONS = [*NAMED, swish]
+# At this tolerance the fixed point's own error is no part of the comparison, in second derivatives too.
+TOL = 1e-13
+SMALL, LARGE = 6, implicit.DIRECT + 12  # factorized, and iterated
+
+
+def problem(n, m=3, seed=0):
+    """Return a contraction W (‖W‖₂ = 0.4), inputs, and a loss whose gradient depends on r."""
+    rng = onp.random.default_rng(seed)
+    W = rng.standard_normal((n, n))
+    W *= 0.4 / onp.linalg.norm(W, 2)
+    # Kept off 0, where relu has no derivative to compare.
+    x = rng.uniform(0.2, 1, (m, n)) * rng.choice([-1.0, 1.0], (m, n))
+    target = rng.standard_normal((m, n))
+
+    def loss(r):
+        return np.mean(np.sum((r - target) ** 2 + r**3, axis=-1))
+
+    return W, x, loss, rng
+
+
+def solved(loss, f, **options):
+    return lambda W, x: loss(fixed_point(W, x, f, tol=TOL, **options))
+
+
+def unrolled(loss, f, steps=60):
+    """Return the loss after 60 plain iterations; slopes below 1.2 and ‖W‖₂ = 0.4 give 0.48⁶⁰ = 1e-19."""
+    f = as_activation(f)
+
+    def J(W, x):
+        r = 0.0 * x
+        for _ in range(steps):
+            r = f(np.dot(r, W.T) + x)
+        return loss(r)
+
+    return J
+
+
+def error(value, reference):
+    """Return the relative error of an array."""
+    return onp.linalg.norm(value - reference) / onp.linalg.norm(reference)
+
+
+def central(function, at, direction, h=1e-4):
+    """Return the derivative of a function along a direction, to fourth order in h."""
+    near = function(at + h * direction) - function(at - h * direction)
+    far = function(at + 2 * h * direction) - function(at - 2 * h * direction)
+    return (8 * near - far) / (12 * h)
+
+
+@pytest.mark.parametrize("argnum", [0, 1], ids=["W", "x"])
+@pytest.mark.parametrize("n", [SMALL, LARGE])
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
+class TestEveryActivation:
+    def args(self, n, activation):
+        W, x, loss, rng = problem(n)
+        if activation == "powerlaw":
+            x = 0.4 * x  # its slope 2z must stay moderate for the iteration to contract
+        return (W, x), loss, rng
+
+    def test_grad(self, activation, n, argnum):
+        args, loss, rng = self.args(n, activation)
+        g = grad(solved(loss, activation), argnum)(*args)
+        assert g.shape == args[argnum].shape
+        assert error(g, grad(unrolled(loss, activation), argnum)(*args)) < 1e-6
+        J = solved(loss, activation)
+        for _ in range(3):
+            direction = rng.standard_normal(g.shape)
+            direction /= onp.linalg.norm(direction)
+
+            def along(v):
+                return J(*[v if i == argnum else a for i, a in enumerate(args)])
+
+            slope = central(along, args[argnum], direction)
+            assert abs(onp.sum(g * direction) - slope) < 1e-6 * onp.linalg.norm(g)
+
+    def test_hessian_vector_product(self, activation, n, argnum):
+        args, loss, rng = self.args(n, activation)
+        direction = rng.standard_normal(args[argnum].shape)
+        J, check = solved(loss, activation), unrolled(loss, activation)
+        product = hessian_vector_product(J, argnum)(*args, direction)
+        assert error(product, hessian_vector_product(check, argnum)(*args, direction)) < 1e-6
+
+        def gradient(v):
+            return grad(J, argnum)(*[v if i == argnum else a for i, a in enumerate(args)])
+
+        small = direction / onp.linalg.norm(direction)
+        slope = central(gradient, args[argnum], small) * onp.linalg.norm(direction)
+        assert error(product, slope) < 1e-6
+
+    def test_grad_of_grad(self, activation, n, argnum):
+        args, loss, rng = self.args(n, activation)
+        weight = rng.standard_normal(args[argnum].shape)
+
+        def twice(J):
+            return grad(lambda *a: np.sum(weight * grad(J, argnum)(*a)), 1 - argnum)(*args)
+
+        value, reference = (twice(J(loss, activation)) for J in (solved, unrolled))
+        assert value.shape == args[1 - argnum].shape
+        assert error(value, reference) < 1e-6
+
+    def test_jvp(self, activation, n, argnum):
+        args, loss, rng = self.args(n, activation)
+        direction = rng.standard_normal(args[argnum].shape)
+        J = solved(loss, activation)
+        value, slope = make_jvp(J, argnum)(*args)(direction)
+        assert value == J(*args)
+        expected = onp.sum(grad(unrolled(loss, activation), argnum)(*args) * direction)
+        scale = onp.linalg.norm(direction) * onp.linalg.norm(grad(J, argnum)(*args))
+        assert abs(slope - expected) < 1e-6 * scale
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
+def test_jacobian_of_the_rates(activation):
+    W, x, _, _ = problem(SMALL, m=2)
+    x = 0.4 * x
+    for argnum in (0, 1):
+        value = jacobian(lambda W, x: fixed_point(W, x, activation, tol=TOL), argnum)(W, x)
+        assert value.shape == (2, SMALL) + (W, x)[argnum].shape
+        expected = jacobian(unrolled(lambda r: r, activation), argnum)(W, x)
+        assert error(value, expected) < 1e-6
+
+
+def test_jacobian_is_the_formula():
+    """∂r/∂x = (I − GW)⁻¹G, which is the response matrix, and vanishes between samples."""
+    W, x, _, _ = problem(SMALL, m=2)
+    value = jacobian(lambda x: fixed_point(W, x, tol=TOL))(x)
+    gain = fp.solve(W, x, tol=TOL).gain
+    for i in range(2):
+        A = onp.linalg.solve(onp.eye(SMALL) - gain[i, :, None] * W, onp.diag(gain[i]))
+        onp.testing.assert_allclose(value[i, :, i], A, rtol=1e-10, atol=1e-12)
+        onp.testing.assert_array_equal(value[i, :, 1 - i], 0)
+
+
+def test_value_is_that_of_solve():
+    W, x, _, _ = problem(SMALL)
+    choices: list[dict] = [
+        {},
+        {"r0": 0.1 * x},
+        {"method": "newton"},
+        {"tol": 1e-4},
+        {"max_steps": 70},
+    ]
+    for options in choices:
+        onp.testing.assert_array_equal(fixed_point(W, x, **options), fp.solve(W, x, **options).r)
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (1,), (2, 2)])
+def test_any_number_of_leading_dimensions(shape):
+    W, _, _, rng = problem(SMALL)
+    x = rng.standard_normal((*shape, SMALL))
+
+    def J(W, x):
+        return np.sum(fixed_point(W, x, tol=TOL) ** 2)
+
+    W_bar, x_bar = grad(J, (0, 1))(W, x)
+    assert x_bar.shape == x.shape
+    each = [grad(J, (0, 1))(W, row) for row in x.reshape(-1, SMALL)]
+    expected = sum((g for g, _ in each), start=onp.zeros_like(W))
+    onp.testing.assert_allclose(W_bar, expected, rtol=1e-10, atol=1e-12)
+    if each:
+        onp.testing.assert_allclose(x_bar.reshape(-1, SMALL), [g for _, g in each], rtol=1e-10)
+
+
+def test_an_unstable_and_a_bistable_network_have_derivatives_too():
+    """At r0's fixed point: the differentiated solution is the one that was found."""
+    W, x = onp.array([[2.0]]), onp.array([[0.05]])
+    for r0, sign in ((1.0, 1), (-1.0, -1)):
+
+        def r(w, r0=r0):
+            return fixed_point(w * W, x, r0=[[r0]], tol=TOL)[0, 0]
+
+        assert onp.sign(r(1.0)) == sign
+        assert grad(r)(1.0) == pytest.approx(central(r, 1.0, 1.0), rel=1e-6)
+    center = fp.solve(W, x, r0=[[-0.05]], method="newton", tol=TOL)
+    assert not center.stable.any()
+
+    def unstable(w):
+        return fixed_point(w * W, x, r0=center.r, method="newton", tol=TOL)[0, 0]
+
+    assert grad(unstable)(1.0) == pytest.approx(central(unstable, 1.0, 1.0), rel=1e-6)
+
+
+@pytest.mark.parametrize("n", [SMALL, LARGE])
+@pytest.mark.parametrize("scale", [1e-30, 1e-9, 1.0, 1e9])
+def test_the_adjoint_is_solved_relative_to_its_own_right_hand_side(n, scale):
+    W, x, loss, _ = problem(n)
+    reference = grad(solved(loss, "tanh"))(W, x)
+    value = grad(lambda W: scale * loss(fixed_point(W, x)))(W)
+    assert error(value / scale, reference) < 1e-7
+
+
+def test_one_backward_pass_for_both_arguments_solves_one_adjoint_equation(monkeypatch):
+    calls = []
+    original = implicit._resolvent
+
+    def counted(*args):
+        calls.append(args[3])
+        return original(*args)
+
+    monkeypatch.setattr(implicit, "_resolvent", counted)
+    W, x, loss, _ = problem(SMALL)
+    grad(solved(loss, "tanh"), (0, 1))(W, x)
+    assert calls == [True]
+
+
+class TestNeverAWrongGradient:
+    def test_a_solve_that_did_not_converge_raises(self):
+        def J(W):
+            return np.sum(fixed_point(W, onp.array([[1.0], [-1.0]]), "relu"))
+
+        with pytest.raises(fp.ConvergenceError, match="1 of 2 samples did not converge") as caught:
+            grad(J)(onp.array([[2.0]]))
+        assert caught.value.point is not None
+        onp.testing.assert_array_equal(caught.value.point.converged, [False, True])
+
+    def test_too_few_steps_raises(self):
+        W, x, loss, _ = problem(SMALL)
+        with pytest.raises(fp.ConvergenceError):
+            grad(lambda W: loss(fixed_point(W, x, max_steps=2, method="relaxation")))(W)
+
+    @pytest.mark.parametrize("direction", ["reverse", "forward"])
+    def test_a_singular_fixed_point_raises(self, direction):
+        """tanh with w = 1, x = 0 has gain 1 at r = 0, and I − GW = 0."""
+        W, x = onp.eye(2), onp.zeros((3, 2))
+
+        def J(W):
+            return np.sum(fixed_point(W, x))
+
+        with pytest.raises(fp.ConvergenceError, match="of 3 samples: I − GW is singular"):
+            if direction == "reverse":
+                grad(J)(W)
+            else:
+                make_jvp(J)(W)(onp.ones((2, 2)))
+
+    def test_singular_to_rounding_raises(self):
+        rng = onp.random.default_rng(3)
+        for n in (2, 3, 8, LARGE):
+            V = onp.linalg.qr(rng.standard_normal((n, n)))[0]
+            W = (
+                V @ onp.diag([1.0] + [0.5] * (n - 1)) @ V.T
+            )  # an eigenvalue 1, as nearly as floats allow
+            gain, b = onp.ones((3, n)), rng.standard_normal((3, n))
+            with pytest.raises(fp.ConvergenceError, match="adjoint equation.* 3 of 3 samples"):
+                resolvent(W, gain, b, transpose=True)
+            with pytest.raises(fp.ConvergenceError):
+                grad(lambda W, b=b: np.sum(fixed_point(W, b, "linear")))(W)
+        W = onp.array([[0.1, 0.3], [0.3, 0.9]])  # LU happens to solve this one without a residual
+        with pytest.raises(fp.ConvergenceError, match="adjoint equation.* 1 of 1 samples"):
+            resolvent(W, onp.ones((1, 2)), onp.array([[1.0, 0.5]]), transpose=True)
+
+    def test_a_singular_sample_is_named_among_good_ones_at_any_size(self):
+        for n in (SMALL, LARGE):
+            W, gain = onp.eye(n), onp.full((4, n), 0.5)
+            gain[2] = 1
+            with pytest.raises(fp.ConvergenceError, match="1 of 4 samples"):
+                resolvent(W, gain, onp.ones((4, n)))
+
+    def test_a_zero_right_hand_side_is_no_failure(self):
+        W, x, _, _ = problem(LARGE)
+        g = grad(lambda W: np.sum(fixed_point(W, x)[:1]))(W)  # the other samples' cotangents are 0
+        assert onp.isfinite(g).all()
+        alone = grad(lambda W: np.sum(fixed_point(W, x[:1])))(W)
+        assert error(g, alone) < 1e-7
+
+
+@pytest.mark.parametrize("transpose", [False, True])
+@pytest.mark.parametrize("n", [SMALL, LARGE])
+class TestResolvent:
+    def data(self, n, m=3):
+        rng = onp.random.default_rng(1)
+        W = rng.standard_normal((n, n))
+        W *= 0.6 / onp.linalg.norm(W, 2)
+        return W, rng.uniform(0.1, 1, (m, n)), rng.standard_normal((m, n))
+
+    def test_solution(self, n, transpose):
+        W, gain, b = self.data(n)
+        u = resolvent(W, gain, b, transpose=transpose, tol=TOL)
+        for u_j, g_j, b_j in zip(u, gain, b, strict=True):
+            K = onp.eye(n) - g_j[:, None] * W
+            onp.testing.assert_allclose((K.T if transpose else K) @ u_j, b_j, atol=1e-12)
+
+    def test_unstable_networks_are_solved_as_well(self, n, transpose):
+        rng = onp.random.default_rng(2)
+        W, gain, b = 5 * rng.standard_normal((n, n)) / onp.sqrt(n), *rng.uniform(0.1, 1, (2, 3, n))
+        u = resolvent(W, gain, b, transpose=transpose)
+        for u_j, g_j, b_j in zip(u, gain, b, strict=True):
+            K = onp.eye(n) - g_j[:, None] * W
+            assert onp.abs((K.T if transpose else K) @ u_j - b_j).max() <= 1e-8 * onp.abs(b_j).max()
+
+    def test_derivatives_of_both_modes_and_orders(self, n, transpose):
+        if n == LARGE:
+            n = 8  # check_grads needs few entries; DIRECT is lowered instead
+        W, gain, b = self.data(n, m=2)
+        check_grads(
+            lambda W, gain, b: resolvent(W, gain, b, transpose=transpose, tol=TOL),
+            modes=["fwd", "rev"],
+            order=2,
+        )(W, gain, b)
+
+    def test_iterated_and_factorized_agree(self, n, transpose, monkeypatch):
+        W, gain, b = self.data(n)
+        values = []
+        for direct in (0, 10_000):
+            monkeypatch.setattr(implicit, "DIRECT", direct)
+            values.append(resolvent(W, gain, b, transpose=transpose, tol=1e-10))
+        onp.testing.assert_allclose(values[0], values[1], atol=1e-8)
+
+    def test_precision_mixes_upward(self, n, transpose):
+        W, gain, b = self.data(n)
+        exact = resolvent(W, gain, b, transpose=transpose, tol=TOL)
+        for types in ("fff", "dff", "fdf", "ffd"):
+            args = [a.astype(t) for a, t in zip((W, gain, b), types, strict=True)]
+            u = resolvent(*args, transpose=transpose)
+            assert u.dtype == (onp.float32 if types == "fff" else onp.float64)
+            # The residual allowed is 1e-5 of |b| in float32; ‖(I − GW)⁻¹‖₂ ≤ 1/(1 − 0.6) amplifies it.
+            allowed = 2.5 * onp.sqrt(n) * 1e-5 if types == "fff" else 1e-6
+            bound = allowed * onp.abs(b).max(axis=1)
+            assert (onp.linalg.norm(u - exact, axis=1) <= bound).all()
+
+
+def test_derivatives_of_an_iterated_resolvent(monkeypatch):
+    monkeypatch.setattr(implicit, "DIRECT", 0)
+    W, gain, b = TestResolvent().data(8, m=2)
+    for transpose in (False, True):
+        check_grads(
+            lambda W, gain, b, t=transpose: resolvent(W, gain, b, transpose=t, tol=TOL),
+            modes=["fwd", "rev"],
+            order=2,
+        )(W, gain, b)
+
+
+class TestWhatAutogradHandsOver:
+    W = onp.array([[0.2, -0.4], [0.3, 0.1]])
+
+    def J(self, W, x):
+        return np.sum(fixed_point(W, x, tol=TOL) ** 2)
+
+    def test_lists_and_integers_beside_a_traced_argument(self):
+        reference = grad(self.J, (0, 1))(self.W, onp.array([[1.0, 2.0]]))
+        for x in ([[1, 2]], [[1.0, 2.0]], ([1, 2],), onp.array([[1, 2]])):
+            onp.testing.assert_allclose(grad(self.J)(self.W, x), reference[0], rtol=1e-12)
+        for W in (self.W.tolist(), self.W):
+            onp.testing.assert_allclose(grad(self.J, 1)(W, onp.array([[1.0, 2.0]])), reference[1])
+
+    def test_a_list_of_traced_numbers(self):
+        def J(a):
+            return self.J([[0.2, -a], [0.3, a]], [[a, 2 * a]])
+
+        assert grad(J)(0.4) == pytest.approx(central(J, 0.4, 1.0), rel=1e-8)
+
+    def test_a_list_to_differentiate_in_is_refused_by_name(self):
+        with pytest.raises(
+            TypeError, match="W must be an array where autograd differentiates in it"
+        ):
+            grad(self.J)(self.W.tolist(), [1.0, 2.0])
+
+    def test_the_start_has_no_derivative(self):
+        def J(r0):
+            return np.sum(fixed_point(self.W + 0.0 * np.sum(r0), [1.0, 2.0], r0=r0))
+
+        onp.testing.assert_array_equal(grad(J)(onp.array([0.1, 0.2])), 0)
+
+        def continued(W):
+            return np.sum(
+                fixed_point(W, [1.0, 2.0], r0=fixed_point(W, [0.9, 2.0], tol=TOL), tol=TOL)
+            )
+
+        def fresh(W):
+            return np.sum(fixed_point(W, [1.0, 2.0], tol=TOL))
+
+        onp.testing.assert_allclose(grad(continued)(self.W), grad(fresh)(self.W), rtol=1e-11)
+
+    @pytest.mark.parametrize("n", [SMALL, LARGE])
+    @pytest.mark.parametrize("activation", NAMED)
+    def test_float32_in_float32_out(self, activation, n):
+        W, x, _, _ = problem(n)
+        single = W.astype(onp.float32), 0.4 * x.astype(onp.float32)
+
+        def J(W, x):
+            return np.sum(fixed_point(W, x, activation) ** 2)
+
+        value, gradients = value_and_grad(J, (0, 1))(*single)
+        exact = grad(J, (0, 1))(W, 0.4 * x)
+        assert value.dtype == onp.float32
+        for g, e in zip(gradients, exact, strict=True):
+            assert g.dtype == onp.float32
+            assert error(g, e) < 1e-4
+
+    def test_fortran_order_and_read_only_arguments_are_left_alone(self):
+        W, x, loss, _ = problem(SMALL)
+        expected = grad(solved(loss, "tanh"), (0, 1))(W, x)
+        given = onp.asfortranarray(W), onp.asfortranarray(x)
+        for a in given:
+            a.flags.writeable = False
+        for g, e in zip(grad(solved(loss, "tanh"), (0, 1))(*given), expected, strict=True):
+            onp.testing.assert_allclose(g, e, rtol=1e-10, atol=1e-14)
+        onp.testing.assert_array_equal(given[0], W)
+
+    def test_elementwise_gradient_of_one_sample(self):
+        """Inputs enter each sample alone: the gradient of the sum is that of each."""
+        x = onp.array([[1.0, 2.0], [-1.0, 0.5]])
+        total = elementwise_grad(lambda x: np.sum(fixed_point(self.W, x, tol=TOL), axis=-1))(x)
+        for row, g in zip(x, total, strict=True):
+            expected = grad(lambda v: np.sum(fixed_point(self.W, v, tol=TOL)))(row)
+            onp.testing.assert_allclose(g, expected, rtol=1e-11)
