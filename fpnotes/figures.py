@@ -63,7 +63,7 @@ def use_style():
             "legend.fontsize": 9,
             "lines.linewidth": 1.8,
             "image.cmap": "cividis",
-            "mathtext.fontset": "cm",
+            "mathtext.fontset": "dejavusans",  # the size of the text beside it
             "svg.hashsalt": "fpnotes",
         }
     )
@@ -78,7 +78,7 @@ def use_style():
 
 
 def eigenvalue_plane(ax, eigenvalues, radius=None):
-    """Draw eigenvalues of GW in the complex plane, and the line they must stay left of.
+    """Draw eigenvalues μ of GW in the complex plane, and the line they must stay left of.
 
     Parameters
     ----------
@@ -104,10 +104,10 @@ def eigenvalue_plane(ax, eigenvalues, radius=None):
         ax.add_patch(Circle((0, 0), radius, fill=False, color=MUTED, linewidth=1))
     ax.axvline(1, color=WARN, linewidth=1.2, linestyle=":")
     ax.axhline(0, color=MUTED, linewidth=0.5, zorder=0)
-    ax.set(xlabel=r"Re $\lambda(GW)$", ylabel=r"Im $\lambda(GW)$", aspect="equal")
+    ax.set(xlabel=r"Re $\mu$", ylabel=r"Im $\mu$", aspect="equal")
 
 
-def phase_plane(ax, network, x, lim=(-1.2, 1.2), grid=241):
+def phase_plane(ax, network, x, lim=(-1.2, 1.2), grid=121):
     """Draw the flow and the two nullclines of a network of two neurons.
 
     Parameters
@@ -127,17 +127,9 @@ def phase_plane(ax, network, x, lim=(-1.2, 1.2), grid=241):
     axis = np.linspace(lim[0], lim[1], grid)
     r = np.stack(np.meshgrid(axis, axis), axis=-1)
     flow = network.velocity(r, np.broadcast_to(np.asarray(x, dtype=float), r.shape))
-    speed = np.linalg.norm(flow, axis=-1)
-    ax.streamplot(
-        axis,
-        axis,
-        flow[..., 0],
-        flow[..., 1],
-        color="#b9c0c9",
-        density=0.8,
-        linewidth=0.4 + 0.8 * speed / speed.max(),
-        arrowsize=0.7,
-    )
+    # One width for all: a width that varies would draw each line as hundreds of pieces.
+    style = {"color": "#b9c0c9", "density": 0.8, "linewidth": 0.9, "arrowsize": 0.7}
+    ax.streamplot(axis, axis, flow[..., 0], flow[..., 1], **style)
     for i, color in enumerate(CYCLE[:2]):
         ax.contour(axis, axis, flow[..., i], levels=[0], colors=color, linewidths=1.8)
         ax.plot([], [], color=color, label=rf"$\dot r_{i + 1} = 0$")
