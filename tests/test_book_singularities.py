@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from autograd import grad
 
-from fpnotes import solve, spectral_abscissa
+from fpnotes import gradient, solve, spectral_abscissa
 
 SEEDS = [0, 1, 2]
 
@@ -182,7 +182,9 @@ def test_poles_on_a_line(seed):
         s = np.linalg.svd(eye - W0 - t * W1, compute_uv=False)
         assert s[-1] < 1e-12 * s[0] * (1 + abs(t)) * 100
     # And nowhere else: the determinant changes sign as often as there are simple real poles.
-    t = np.unique(np.r_[poles.min() - 1, (np.sort(poles)[1:] + np.sort(poles)[:-1]) / 2, poles.max() + 1])
+    t = np.unique(
+        np.r_[poles.min() - 1, (np.sort(poles)[1:] + np.sort(poles)[:-1]) / 2, poles.max() + 1]
+    )
     signs = np.sign([np.linalg.det(eye - W0 - s * W1) for s in t])
     assert (signs[1:] == -signs[:-1]).all()
 
@@ -252,3 +254,24 @@ def test_disc_free_of_poles(seed):
         mu = np.linalg.eigvals(A0 @ (2.5 * rng.standard_normal((n, n)) / np.sqrt(n)))
         nearest.append(1 / np.abs(mu).max())
     assert abs(np.mean(nearest) / radius - 1) < 0.12
+
+
+@pytest.mark.checks("eq-residual-step")
+@pytest.mark.parametrize("seed", SEEDS)
+def test_each_component_of_the_error_has_its_own_factor(seed):
+    """A gradient step multiplies each component of the error by 1 − c, up to O(η²)."""
+    W, _, x, y = random_line(seed)
+    m = len(x)
+    point = solve(W, x, "linear")
+    E = (point.r - y).T
+    P, alpha, _ = np.linalg.svd(np.linalg.inv(np.eye(len(W)) - W))
+    _, rho, Qt = np.linalg.svd(point.r.T, full_matrices=False)
+    gaps, lrs = [], np.array([1e-3, 1e-4, 1e-5])
+    for lr in lrs:
+        dW = gradient(W, point, 2 * (point.r - y) / m, lr)
+        after = (solve(W + dW, x, "linear").r - y).T
+        c = 2 * lr / m * np.outer(alpha**2, rho**2)
+        gaps.append(np.linalg.norm(P.T @ after @ Qt.T - (1 - c) * (P.T @ E @ Qt.T)))
+    assert np.linalg.norm(c * (P.T @ E @ Qt.T)) > 50 * gaps[-1]
+    order = np.polyfit(np.log(lrs), np.log(gaps), 1)[0]
+    assert abs(order - 2) < 0.1
