@@ -36,7 +36,7 @@ serve: book ## build the book and show it at http://localhost:8000
 	$(python) -m http.server --bind localhost --directory _build/html 8000
 
 links: .venv/installed $(code) ## follow every external link of the book
-	$(jb) --builder linkcheck
+	rm -f _build/.complete; $(jb) --builder linkcheck
 
 # ---- The tests ----
 test: book ## build the book and run every test: package, chapters, pages
