@@ -2,6 +2,8 @@
 PYTHON ?= python3
 python := .venv/bin/python
 unexport PYTHONDONTWRITEBYTECODE # pip installs source (--no-compile); what is imported is compiled once, not at every start
+# One BLAS thread: tests and chapters share the cores, and the last digits do not depend on how many there are.
+export OMP_NUM_THREADS := 1
 jb := .venv/bin/jupyter-book build . -W -n --keep-going
 
 .PHONY: help book test serve outputs check format links requirements clean
