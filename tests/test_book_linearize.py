@@ -1,0 +1,246 @@
+"""The statements of the chapter on the linearized rule, on random instances."""
+
+import numpy as np
+import pytest
+
+from fpnotes import distance_to_singularity, solve
+from fpnotes.geometry import angle
+from fpnotes.rules import gradient, linearized, reparameterized
+
+SEEDS = [0, 1, 2]
+
+
+def problem(seed, n=12, m=7):
+    """Draw a linear network and a regression; return W, x, y, its fixed points and ∂J/∂r."""
+    rng = np.random.default_rng(seed)
+    W = 0.7 * rng.standard_normal((n, n)) / np.sqrt(n)
+    x, y = rng.standard_normal((2, m, n))
+    point = solve(W, x, "linear", tol=1e-12)
+    return W, x, y, point, 2 * (point.r - y) / m
+
+
+def neuron(seed):
+    """Draw one neuron's data; return x, y, L = 2 mean x² and the best weight."""
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal(60)
+    y = rng.uniform(0.3, 2) * x + 0.1 * rng.standard_normal(60)
+    return x, y, 2 * (x**2).mean(), 1 - (x**2).mean() / (x * y).mean()
+
+
+def one_neuron_step(rule, w, x, y, lr):
+    point = solve([[w]], x[:, None], "linear")
+    return rule([[w]], point, 2 * (point.r - y[:, None]) / len(x), lr).item()
+
+
+@pytest.mark.checks("eq-one-neuron-linearized")
+@pytest.mark.parametrize("seed", SEEDS)
+def test_one_neuron(seed):
+    """For one neuron the two rules of the package take the stated steps, on both sides of w = 1."""
+    x, y, _, _ = neuron(seed)
+    for w in (-4.0, 0.3, 0.95, 1.2, 3.0):
+        for lr in (0.01, 0.2):
+            a = 1 / (1 - w)
+            slope = 2 * np.mean((a * x - y) * x)
+            step3 = -lr * (1 - w) ** 2 * slope
+            step2 = step3 / (1 - lr * (1 - w) * slope)
+            np.testing.assert_allclose(one_neuron_step(linearized, w, x, y, lr), step3, rtol=1e-7)
+            found = one_neuron_step(reparameterized, w, x, y, lr)
+            np.testing.assert_allclose(found, step2, rtol=1e-7)
+            # And ΔW₂ is by definition the step of gradient descent in a.
+            np.testing.assert_allclose(1 / (1 - w - found), a - lr * slope, rtol=1e-7)
+
+
+@pytest.mark.checks("eq-linearized")
+@pytest.mark.parametrize("seed", SEEDS)
+def test_linearized_rule(seed):
+    """Both forms of ΔW₃ are what the package computes, and ΔW₂'s derivative in η at 0."""
+    W, x, y, point, error = problem(seed)
+    B, grad_A = np.eye(len(W)) - W, error.T @ x
+    dW = linearized(W, point, error, 0.3)
+    np.testing.assert_allclose(dW, -0.3 * B @ grad_A @ B, atol=1e-9 * np.abs(dW).max())
+    np.testing.assert_allclose(dW, -0.3 * (B @ error.T) @ (x @ B), atol=1e-9 * np.abs(dW).max())
+
+    def step(lr):
+        return B - np.linalg.inv(np.linalg.inv(B) - lr * grad_A)
+
+    lr = 1e-5
+    derivative = (step(lr) - step(-lr)) / (2 * lr)
+    np.testing.assert_allclose(0.3 * derivative, dW, atol=1e-6 * np.abs(dW).max())
+
+
+@pytest.mark.checks("thm-second-order")
+@pytest.mark.parametrize("seed", range(6))
+def test_second_order(seed):
+    """‖ΔW₂ − ΔW₃ + η²C²B‖ is within the remainder's bound for q up to 0.95; order 2 within 5 %."""
+    W, x, y, point, error = problem(seed)
+    B = np.eye(len(W)) - W
+    C = B @ error.T @ x
+    norm = np.linalg.norm(C, 2)
+    gaps, qs = [], np.array([1e-3, 3e-3, 1e-2, 0.1, 0.5, 0.95])
+    for q in qs:
+        lr = q / norm
+        gap = reparameterized(W, point, error, lr) - linearized(W, point, error, lr)
+        rest = np.linalg.norm(gap + lr**2 * C @ C @ B)
+        assert rest <= q**3 * np.linalg.norm(B) / (1 - q)
+        gaps.append(np.linalg.norm(gap))
+    order = np.polyfit(np.log(qs[:3]), np.log(gaps[:3]), 1)[0]
+    assert abs(order - 2) < 0.05 * 2
+    predicted = (qs[0] / norm) ** 2 * np.linalg.norm(C @ C @ B)
+    assert abs(gaps[0] / predicted - 1) < 0.01
+
+
+@pytest.mark.checks("eq-angle-bound")
+@pytest.mark.parametrize("seed", range(6))
+def test_bound_on_the_angle(seed):
+    """The sine of the angle between ΔW₂ and ΔW₃ is at most q/(1 − q), for q up to 0.49."""
+    W, x, _, point, error = problem(seed)
+    norm = np.linalg.norm((np.eye(len(W)) - W) @ error.T @ x, 2)
+    for q in (1e-3, 0.1, 0.3, 0.49):
+        dW2, dW3 = (rule(W, point, error, q / norm) for rule in (reparameterized, linearized))
+        theta = angle(dW2, dW3)
+        assert 0 < np.sin(np.radians(theta)) <= q / (1 - q) and theta < 90
+
+
+@pytest.mark.checks("eq-logistic")
+@pytest.mark.parametrize("seed", SEEDS)
+def test_logistic_map(seed):
+    """The package's ΔW₃ on one neuron moves u = (1 − w)/(1 − ŵ) by the stated map, on both sides."""
+    x, y, L, w_hat = neuron(seed)
+    for h in (0.1, 1.0, 2.5, 4.0):
+        for u in (-1.5, 0.1, 0.8, 1.3, 3.0):
+            w = 1 - u * (1 - w_hat)
+            after = w + one_neuron_step(linearized, w, x, y, h / L)
+            stated = (1 + h) * u - h * u**2
+            np.testing.assert_allclose((1 - after) / (1 - w_hat), stated, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.checks("thm-logistic")
+@pytest.mark.parametrize("seed", SEEDS)
+def test_where_the_linearized_rule_converges(seed):
+    """For h < 2 all starts in (0, ū) converge and none outside; for h > 2 neither rule does, locally."""
+    rng = np.random.default_rng(seed)
+    for h in np.r_[rng.uniform(0.05, 1.9, 8), 1.0]:
+        edge = (1 + h) / h
+        u = np.r_[rng.uniform(0, edge, 2000), edge * np.array([1e-6, 1 - 1e-6])]
+        for _ in range(3000):
+            u = (1 + h) * u - h * u**2
+        np.testing.assert_allclose(u, 1, atol=1e-9)
+        u = np.r_[-rng.uniform(1e-3, 3, 200), edge + rng.uniform(1e-3, 3, 200)]
+        for _ in range(2000):
+            before, u = u, np.maximum((1 + h) * u - h * u**2, -1e9)
+            assert ((u < before) | (u == -1e9)).all()
+        assert (u < -1e8).all()
+    for h, converges in ((1.99, True), (2.01, False)):
+        u, s = 1 + 1e-4, 1 + 1e-4
+        for _ in range(4000):
+            u, s = (1 + h) * u - h * u**2, s - h * (s - 1)
+        assert (abs(u - 1) < 1e-6) == (abs(s - 1) < 1e-6) == converges
+
+
+@pytest.mark.checks("eq-two-gradients")
+@pytest.mark.parametrize("seed", SEEDS)
+def test_two_gradients(seed):
+    """∇J = Aᵀ ∇_A J Aᵀ, with ∇J from the adjoint and ∇_A J by central differences of J in A."""
+    W, x, y, point, error = problem(seed, n=5)
+    A, m = np.linalg.inv(np.eye(5) - W), len(x)
+    grad_A, h = np.empty((5, 5)), 1e-4
+    for index in np.ndindex(5, 5):
+        step = np.zeros((5, 5))
+        step[index] = h
+        up, down = (np.sum((x @ (A + sign * step).T - y) ** 2) / m for sign in (1, -1))
+        grad_A[index] = (up - down) / (2 * h)
+    stated = A.T @ grad_A @ A.T
+    scale = np.abs(stated).max()
+    np.testing.assert_allclose(-gradient(W, point, error, 1.0), stated, atol=1e-7 * scale)
+
+
+@pytest.mark.checks("eq-preconditioned")
+@pytest.mark.parametrize("seed", SEEDS)
+def test_preconditioned_gradient(seed):
+    """ΔW₃ is BBᵀ ΔW₁ BᵀB, with two matrices whose eigenvalues are positive."""
+    W, _, _, point, error = problem(seed)
+    B = np.eye(len(W)) - W
+    dW = linearized(W, point, error, 0.3)
+    stated = (B @ B.T) @ gradient(W, point, error, 0.3) @ (B.T @ B)
+    np.testing.assert_allclose(dW, stated, atol=1e-8 * np.abs(dW).max())
+    assert np.linalg.eigvalsh(B @ B.T).min() > 0 and np.linalg.eigvalsh(B.T @ B).min() > 0
+
+
+@pytest.mark.checks("thm-linearized-descends")
+@pytest.mark.parametrize("seed", range(6))
+def test_the_linearized_rule_descends(seed):
+    """⟨∇J, ΔW₃⟩ = −η‖∇_A J‖², also at unstable W, and a small step lowers the solved loss by that."""
+    rng = np.random.default_rng(seed)
+    n, m = 8, 5
+    W = rng.choice([0.5, 3.0]) * rng.standard_normal((n, n)) / np.sqrt(n)
+    x, y = rng.standard_normal((2, m, n))
+    point = solve(W, x, "linear", tol=1e-12)
+    error = 2 * (point.r - y) / m
+    grad_A = error.T @ x
+    lr = 1e-5 / (np.linalg.norm(np.eye(n) - W, 2) * np.linalg.norm(grad_A, 2))
+    dW, dJ = linearized(W, point, error, lr), -gradient(W, point, error, 1.0)
+    rate = -lr * np.sum(grad_A**2)
+    np.testing.assert_allclose(np.sum(dJ * dW), rate, rtol=1e-6)
+
+    def J(W):
+        return np.sum((np.linalg.solve(np.eye(n) - W, x.T).T - y) ** 2) / m
+
+    np.testing.assert_allclose(J(W + dW) - J(W), rate, rtol=1e-2)
+
+
+def near(seed, delta, n=9, m=6):
+    """Return a network at distance δ from a singularity: U, σ, V, the problem and s."""
+    rng = np.random.default_rng(seed)
+    U, sigma, Vt = np.linalg.svd(np.eye(n) - 0.6 * rng.standard_normal((n, n)) / np.sqrt(n))
+    sigma[-1] = delta
+    W = np.eye(n) - U @ np.diag(sigma) @ Vt
+    x, y = rng.standard_normal((2, m, n))
+    point = solve(W, x, "linear", tol=1e-12)
+    s = 2 / m * np.sum((x @ U[:, -1]) ** 2)
+    return U, sigma, Vt.T, W, x, y, point, 2 * (point.r - y) / m, s
+
+
+@pytest.mark.checks("eq-singular-coordinates")
+@pytest.mark.parametrize("seed", SEEDS)
+def test_singular_coordinates(seed):
+    """In singular vectors of B, ΔW₁ is H divided by σᵢσⱼ and ΔW₃ is H times σᵢσⱼ."""
+    U, sigma, V, W, x, _, point, error, _ = near(seed, 0.05)
+    H = V.T @ error.T @ x @ U
+    pairs = np.outer(sigma, sigma)
+    for rule, stated in ((gradient, -0.3 * H / pairs), (linearized, -0.3 * H * pairs)):
+        found = U.T @ rule(W, point, error, 0.3) @ V
+        np.testing.assert_allclose(found, stated, atol=1e-8 * np.abs(stated).max())
+
+
+@pytest.mark.checks("thm-near-singularity")
+@pytest.mark.parametrize("seed", SEEDS)
+def test_near_a_singularity(seed):
+    """δ³‖ΔW₁‖ → ηs while ‖ΔW₃‖ stays bounded; they change δ by ηs/δ³ and ηsδ, to first order."""
+    lr, gaps, sizes = 0.1, [], []
+    for delta in (1e-2, 1e-3, 1e-4):
+        U, _, V, W, _, _, point, error, s = near(seed, delta)
+        dW1, dW3 = gradient(W, point, error, lr), linearized(W, point, error, lr)
+        adds1, adds3 = (-U[:, -1] @ dW @ V[:, -1] for dW in (dW1, dW3))
+        ratios = (np.linalg.norm(dW1) * delta**3, adds1 * delta**3, adds3 / delta)
+        gaps.append([abs(ratio / (lr * s) - 1) for ratio in ratios])
+        sizes.append(np.linalg.norm(dW3))
+        t = 1e-5  # a fraction of the step: the statement is of first order
+        change = distance_to_singularity(W + t * dW3) - distance_to_singularity(W)
+        np.testing.assert_allclose(change, t * adds3, rtol=0.05)
+    assert (np.diff(gaps, axis=0) < 0).all() and np.max(gaps[-1]) < 0.02
+    np.testing.assert_allclose(sizes[-1], sizes[-2], rtol=0.05)
+
+
+@pytest.mark.checks("eq-products")
+@pytest.mark.parametrize("seed", SEEDS)
+def test_products_only(seed):
+    """Be and Bᵀx are the stated products of e and r, and ΔW₃ is their sum over samples."""
+    W, x, _, point, error = problem(seed)
+    B = np.eye(len(W)) - W
+    dW = np.zeros_like(W)
+    for e, r, sample in zip(error, point.r, x, strict=True):
+        left, right = e - W @ e, B.T @ (B @ r)
+        np.testing.assert_allclose(left, B @ e, atol=1e-12)
+        np.testing.assert_allclose(right, B.T @ sample, atol=1e-9)
+        dW -= 0.3 * np.outer(left, right)
+    np.testing.assert_allclose(linearized(W, point, error, 0.3), dW, atol=1e-10)
