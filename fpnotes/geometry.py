@@ -12,6 +12,7 @@ differentiated.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import autograd.numpy as np
 import numpy as onp
@@ -25,13 +26,13 @@ class _Metric(ABC):
     """What follows from ``inner``, ``exp`` and ``log`` in any metric."""
 
     @abstractmethod
-    def inner(self, W, U, V): ...
+    def inner(self, W, U, V) -> Any: ...
 
     @abstractmethod
-    def exp(self, W, V): ...
+    def exp(self, W, V) -> Any: ...
 
     @abstractmethod
-    def log(self, W0, W1): ...
+    def log(self, W0, W1) -> Any: ...
 
     def norm(self, W, V):
         """Return the length of V at W: √⟨V, V⟩_W."""

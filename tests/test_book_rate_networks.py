@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.optimize import brentq
+from scipy.optimize import root_scalar
 
 from fpnotes import RateNetwork, linear, relu, softplus, solve, tanh
 from fpnotes.activations import NAMED
@@ -85,7 +85,7 @@ def crossings(w, x):
     grid = np.linspace(-1.2, 1.2, 24_001)
     above = np.tanh(w * grid + x) > grid
     return [
-        brentq(lambda r: np.tanh(w * r + x) - r, grid[i], grid[i + 1], xtol=1e-14)
+        root_scalar(lambda r: np.tanh(w * r + x) - r, bracket=grid[i : i + 2], xtol=1e-14).root
         for i in np.flatnonzero(np.diff(above))
     ]
 
@@ -100,7 +100,7 @@ def test_one_tanh_neuron(seed):
     ):
         (r,) = crossings(w, x)
         starts = np.array([[-3.0], [0.0], [3.0]])
-        ends = RateNetwork([[w]]).simulate([x], 200, starts)[1][-1]
+        ends = RateNetwork(np.array([[w]])).simulate([x], 200, starts)[1][-1]
         assert ends == pytest.approx(r, abs=1e-5)
     assert len(crossings(1, rng.standard_normal())) == len(crossings(1, 0)) == 1
     for w in 1 + rng.exponential(1, 5) + 1e-3:
@@ -142,7 +142,7 @@ def test_contraction(activation, seed):
     end = solve(W, x, activation, tol=1e-14).r
     start = 5 * rng.standard_normal((10, len(W)))
     first = np.linalg.norm(start - end, axis=1)
-    r = start
+    r, distance = start, first
     for k in range(300):
         distance = np.linalg.norm(r - end, axis=1)
         assert np.all(distance <= kappa**k * first + 1e-12)
@@ -164,7 +164,7 @@ def test_the_rate_of_contraction_is_the_best_in_general():
     for _ in range(10):
         r = kappa * r + 1
     assert abs(r - end) == pytest.approx(kappa**10 * end)
-    t, path = RateNetwork([[kappa]], "linear").simulate([1.0], 5, rtol=1e-9)
+    t, path = RateNetwork(np.array([[kappa]]), linear).simulate([1.0], 5, rtol=1e-9)
     assert np.abs(path[:, 0] - end) == pytest.approx(np.exp(-(1 - kappa) * t) * end, rel=1e-6)
 
 

@@ -266,7 +266,7 @@ def test_each_component_of_the_error_has_its_own_factor(seed):
     E = (point.r - y).T
     P, alpha, _ = np.linalg.svd(np.linalg.inv(np.eye(len(W)) - W))
     _, rho, Qt = np.linalg.svd(point.r.T, full_matrices=False)
-    gaps, lrs = [], np.array([1e-3, 1e-4, 1e-5])
+    gaps, c, lrs = [], np.empty(0), np.array([1e-3, 1e-4, 1e-5])
     for lr in lrs:
         dW = gradient(W, point, 2 * (point.r - y) / m, lr)
         after = (solve(W + dW, x, "linear").r - y).T
