@@ -191,6 +191,30 @@ def test_lengths_blow_up_toward_a_singularity(seed):
         assert bound > 100 and length > bound * (1 - 1e-3)
 
 
+@pytest.mark.checks("thm-safe-step")
+@pytest.mark.parametrize("seed", SEEDS)
+def test_short_steps_meet_no_singularity(seed):
+    """Up to |V|_W = 1/‖I − W‖₂ the determinants of I − W − tV and A + tAVA keep their sign; not beyond."""
+    rng = np.random.default_rng(seed)
+    t = np.linspace(0, 1, 101)[:, None, None]
+    for size in (0.3, 1.0, 3.0):
+        W = size * rng.standard_normal((5, 5))
+        B, A = METRIC.B(W), METRIC.A(W)
+        bound = 1 / np.linalg.norm(B, 2)
+        P, S, Qt = np.linalg.svd(A)
+        # The worst direction: AVA takes away the smallest singular value of A.
+        worst = B @ (S[-1] * np.outer(P[:, -1], Qt[-1])) @ B
+        for V in (*rng.standard_normal((50, 5, 5)), worst, -worst):
+            V = V * 0.999 * bound / METRIC.norm(W, V)
+            for start, step in ((B, -V), (A, A @ V @ A)):
+                signs = np.linalg.slogdet(start + t * step)[0]
+                assert (signs == signs[0]).all()
+        # And the bound is attained: there W + V is singular, as is A − AVA.
+        assert METRIC.norm(W, worst) == pytest.approx(bound)
+        relative = np.linalg.svd(A - A @ worst @ A, compute_uv=False)
+        assert relative[-1] < 1e-8 * relative[0]
+
+
 @pytest.mark.checks("thm-flat")
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_response_is_a_flat_coordinate(seed):
