@@ -1,0 +1,241 @@
+"""The statements of the chapter on nonlinear networks, on random instances."""
+
+import numpy as np
+import pytest
+
+from fpnotes import gradient, powerlaw, solve
+from fpnotes.geometry import Reparameterized
+from fpnotes.rules import linearized, linearized_without_gains
+
+SEEDS = [0, 1, 2]
+CURVES = {
+    "tanh": "tanh",
+    "relu": "relu",
+    "softplus": "softplus",
+    "powerlaw": powerlaw(2),
+    "linear": "linear",
+    "sine": lambda z: np.sin(z),
+}
+
+
+def instance(seed, curve="tanh", n=6, m=4):
+    """Draw weights, the fixed points of m samples, and an error."""
+    rng = np.random.default_rng(seed)
+    W = 0.4 * rng.standard_normal((n, n)) / np.sqrt(n)
+    x = 0.5 * rng.standard_normal((m, n))
+    if curve == "sine":  # gains of both signs
+        x = 3 * x
+    point = solve(W, x, CURVES[curve], tol=1e-12)
+    return W, point, rng.standard_normal((m, n))
+
+
+def samples(W, point, error):
+    """Yield, a sample, its one-sample fixed point's numbers: r, g, e, I − GW, I − WG and ∇ⱼ."""
+    eye = np.eye(len(W))
+    for r, g, e in zip(point.r, point.gain, error, strict=True):
+        K, M = eye - g[:, None] * W, eye - W * g
+        yield r, g, e, K, M, np.outer(g * np.linalg.solve(K.T, e), r)
+
+
+def alone(point, j, curve):
+    """Return the fixed point of sample j as a batch of one."""
+    return solve(point.W, point.x[j : j + 1], CURVES[curve], r0=point.r[j], tol=1e-12)
+
+
+@pytest.mark.checks("eq-local-response")
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("curve", ["tanh", "relu", "softplus"])
+def test_local_response(seed, curve):
+    """A moves the fixed point as central differences in x do, in both forms, also with gains of 0."""
+    W, point, _ = instance(seed, curve)
+    h, eye = 1e-6, np.eye(len(W))
+    for j, g in enumerate(point.gain):
+        A = np.linalg.solve(eye - g[:, None] * W, np.diag(g))
+        np.testing.assert_allclose(A, np.diag(g) @ np.linalg.inv(eye - W * g), atol=1e-12)
+        if g.all():
+            np.testing.assert_allclose(A, np.linalg.inv(np.diag(1 / g) - W), atol=1e-10)
+        up, down = (solve(W, point.x[j] + s * h * eye, CURVES[curve], tol=1e-13) for s in (1, -1))
+        np.testing.assert_allclose((up.r - down.r).T / (2 * h), A, atol=1e-6)
+    if curve == "relu":
+        assert (point.gain == 0).any()
+
+
+@pytest.mark.checks("eq-commute")
+@pytest.mark.parametrize("seed", SEEDS)
+def test_gains_commute_past_the_recurrence(seed):
+    """(I − WG)ᵀG = G(I − GW)ᵀ for any diagonal G, zeros and negative gains included."""
+    rng = np.random.default_rng(seed)
+    W, g = rng.standard_normal((7, 7)), rng.standard_normal(7)
+    g[0] = 0
+    G, eye = np.diag(g), np.eye(7)
+    np.testing.assert_allclose((eye - W @ G).T @ G, G @ (eye - G @ W).T, atol=1e-13)
+
+
+@pytest.mark.checks("eq-linearized-nonlinear")
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("curve", CURVES)
+def test_linearized_rule_of_a_batch(seed, curve):
+    """Both forms of ΔW₃ equal the package's: gradients between Pⱼ and Qⱼ, and outer products."""
+    W, point, error = instance(seed, curve)
+    lr = 0.3
+    by_gradients = outer = 0
+    for r, g, e, K, M, slope in samples(W, point, error):
+        by_gradients = by_gradients - lr * M @ M.T @ slope @ K.T @ K
+        outer = outer - lr * np.outer(M @ (g * e), K.T @ (K @ r))
+    package = linearized(W, point, error, lr)
+    np.testing.assert_allclose(by_gradients, package, rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(outer, package, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.checks("eq-one-neuron-ratio")
+@pytest.mark.parametrize("seed", SEEDS)
+def test_one_neuron(seed):
+    """For one neuron and one sample ΔW₃ is (1 − gw)⁴ times ΔW₁."""
+    rng = np.random.default_rng(seed)
+    for w in rng.uniform(-3, 0.9, 5):
+        point = solve([[w]], rng.standard_normal((1, 1)), tol=1e-13)
+        error = rng.standard_normal((1, 1))
+        W = np.array([[w]])
+        factor = (1 - point.gain[0, 0] * w) ** 4
+        np.testing.assert_allclose(
+            linearized(W, point, error, 0.1), factor * gradient(W, point, error, 0.1), rtol=1e-9
+        )
+
+
+@pytest.mark.checks("eq-gain-metric")
+@pytest.mark.parametrize("seed", SEEDS)
+def test_metric_of_one_sample(seed):
+    """The norm is ‖G⁻¹ dA G⁻¹‖ with dA by differences; in its inner product PⱼV Qⱼ is the gradient."""
+    W, point, error = instance(seed)
+    rng = np.random.default_rng(seed + 100)
+    for _r, g, _e, K, M, slope in samples(W, point, error):
+        D, h = rng.standard_normal(W.shape), 1e-6
+        units = Reparameterized(g)
+        dA = (units.A(W + h * D) - units.A(W - h * D)) / (2 * h)
+        np.testing.assert_allclose(dA, units.push(W, D), rtol=1e-6, atol=1e-8)
+        moved = np.linalg.inv(M) @ D @ np.linalg.inv(K)
+        np.testing.assert_allclose(moved, dA / np.outer(g, g), rtol=1e-5, atol=1e-7)
+        V = M @ M.T @ slope @ K.T @ K
+        inner = np.sum((np.linalg.inv(M) @ V @ np.linalg.inv(K)) * moved)
+        np.testing.assert_allclose(inner, np.sum(slope * D), rtol=1e-8, atol=1e-11)
+
+
+@pytest.mark.checks("eq-gain-factor")
+@pytest.mark.parametrize("seed", SEEDS)
+def test_factor_of_equal_gains(seed):
+    """With all gains g, ΔW₃ is −η g⁴ B ∇_A J B; with unequal gains it is not even parallel to it."""
+    rng = np.random.default_rng(seed)
+    n, m = 6, 4
+    W = 0.2 * rng.standard_normal((n, n)) / np.sqrt(n)
+    x, error = rng.standard_normal((2, m, n))
+    for g in (2.0, 0.5, -1.5):
+        point = solve(W, x, lambda z, g=g: g * z, tol=1e-12)
+        B = np.eye(n) / g - W
+        stated = -0.1 * g**4 * B @ error.T @ x @ B
+        np.testing.assert_allclose(linearized(W, point, error, 0.1), stated, rtol=1e-9, atol=1e-12)
+    W, point, error = instance(seed)
+    one = alone(point, 0, "tanh")
+    step = linearized(W, one, error[:1], 1.0)
+    plain = Reparameterized(one.gain[0]).gradient(W, gradient(W, one, error[:1], 1.0))
+    cosine = np.sum(step * plain) / np.linalg.norm(step) / np.linalg.norm(plain)
+    assert cosine < 0.999
+
+
+@pytest.mark.checks("thm-sample-descent")
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("curve", CURVES)
+def test_descent_for_each_sample(seed, curve):
+    """⟨ΔW₃ʲ, ∇ⱼ⟩ = −η‖Ge‖²‖(I − GW)r‖², and is 0 only with ∇ⱼ, for every f–I curve, falling ones too."""
+    W, point, error = instance(seed, curve)
+    for j, (r, g, e, K, _M, slope) in enumerate(samples(W, point, error)):
+        one = alone(point, j, curve)
+        change = np.sum(linearized(W, one, error[j : j + 1], 0.3) * slope)
+        stated = -0.3 * np.sum((g * e) ** 2) * np.sum((K @ r) ** 2)
+        np.testing.assert_allclose(change, stated, rtol=1e-7, atol=1e-14)
+        assert change < 0 or not slope.any()
+    if curve == "sine":
+        assert (point.gain < 0).any()
+
+
+@pytest.mark.checks("thm-sample-descent")
+@pytest.mark.parametrize("curve", CURVES)
+def test_no_descent_where_there_is_no_gradient(curve):
+    """With Ge = 0 or r = 0 the sample's gradient and its ΔW₃ are both zero."""
+    W, point, error = instance(0, curve)
+    unaffected = np.where(point.gain == 0, 1.0, 0.0)
+    assert not gradient(W, point, unaffected, 1.0).any()
+    assert not linearized(W, point, unaffected, 1.0).any()
+    if curve != "softplus":
+        rest = solve(W, np.zeros_like(point.x), CURVES[curve], tol=1e-12)
+        assert not gradient(W, rest, error, 1.0).any()
+        assert not linearized(W, rest, error, 1.0).any()
+
+
+@pytest.mark.checks("eq-cross-terms")
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_sum_over_samples(seed):
+    """The change of J is the double sum over samples; its cross terms can make it an ascent, rarely."""
+    rng = np.random.default_rng(seed)
+    ascents = 0
+    for _ in range(300):
+        W, z, error = rng.standard_normal((3, 2, 2))
+        W = W / np.sqrt(2)
+        r = np.tanh(z)
+        point = solve(W, z - r @ W.T, r0=r, tol=1e-9)
+        assert np.allclose(point.r, r, atol=1e-6)
+        if not point.stable.all():
+            continue
+        slope = -gradient(W, point, error, 1.0)
+        change = np.sum(linearized(W, point, error, 1.0) * slope)
+        parts = list(samples(W, point, error))
+        terms = np.array(
+            [
+                [np.sum((M @ M.T @ own @ K.T @ K) * other) for *_, other in parts]
+                for *_, K, M, own in parts
+            ]
+        )
+        np.testing.assert_allclose(change, -terms.sum(), rtol=1e-6, atol=1e-6 * np.abs(terms).max())
+        assert (np.diag(terms) >= 0).all()
+        ascents += change > 0
+    assert 0 < ascents < 30
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_equal_gains_make_the_sum_a_descent_direction(seed):
+    W, point, error = instance(seed, "linear")
+    slope = -gradient(W, point, error, 1.0)
+    assert np.sum(linearized(W, point, error, 1.0) * slope) < 0
+
+
+@pytest.mark.checks("eq-without-gains")
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("curve", CURVES)
+def test_variant_without_gains(seed, curve):
+    """The package's ΔW₄ is the stated sum, ΔW₃ where G = I, and −η Σ e rᵀ where every gain is 0."""
+    W, point, error = instance(seed, curve)
+    stated = 0
+    for r, _g, e, _K, M, _slope in samples(W, point, error):
+        stated = stated - 0.3 * np.outer(M @ e, M.T @ (M @ r))
+    package = linearized_without_gains(W, point, error, 0.3)
+    np.testing.assert_allclose(package, stated, rtol=1e-9, atol=1e-12)
+    if curve == "linear":
+        np.testing.assert_allclose(package, linearized(W, point, error, 0.3), rtol=1e-9, atol=1e-12)
+    saturated = solve(W, 1e3 * np.sign(point.x), "tanh")
+    assert not saturated.gain.any()
+    delta = -0.3 * error.T @ saturated.r
+    np.testing.assert_allclose(linearized_without_gains(W, saturated, error, 0.3), delta)
+    assert not linearized(W, saturated, error, 0.3).any()
+
+
+@pytest.mark.checks("eq-without-gains-descent")
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("curve", CURVES)
+def test_descent_of_the_variant_without_gains(seed, curve):
+    """⟨ΔW₄ʲ, ∇ⱼ⟩ = −η Σ g e² ‖(I − WG)r‖²: never an ascent unless a gain is negative."""
+    W, point, error = instance(seed, curve)
+    for j, (r, g, e, _K, M, slope) in enumerate(samples(W, point, error)):
+        one = alone(point, j, curve)
+        change = np.sum(linearized_without_gains(W, one, error[j : j + 1], 0.3) * slope)
+        stated = -0.3 * np.sum(g * e**2) * np.sum((M @ r) ** 2)
+        np.testing.assert_allclose(change, stated, rtol=1e-7, atol=1e-12)
+        assert change <= 1e-12 or (g < 0).any()
