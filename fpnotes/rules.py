@@ -86,11 +86,14 @@ def reparameterized(W, point, error, lr):
     # A step this near a singular A would keep less than half the digits.
     largest = np.abs(right).max(initial=0) / np.sqrt(np.finfo(W.dtype).eps)
     if not np.abs(solved).max(initial=0) <= largest:
+        # A is singular at lr = 1/pole for every real positive pole. Rounding may have made this one
+        # complex; below the inverse of the largest modulus there is none of any kind.
         poles = np.linalg.eigvals(middle)
-        poles = poles.real[np.abs(poles.imag) <= 1e-6 * np.abs(poles)]
+        real = poles.real[(np.abs(poles.imag) <= 1e-6 * np.abs(poles)) & (poles.real > 0)]
+        safe = 1 / (real if real.size else np.abs(poles)).max()
         raise SingularityError(
             f"a step of lr={lr:g} lands on a singular A, which no W has; every lr below "
-            f"{1 / poles.max():.6g} is safe here"
+            f"{safe:.6g} is safe here"
         )
     return -lr * (solved if left is None else left @ solved)
 

@@ -1,10 +1,15 @@
 """The gradient rule: against finite differences of the loss, and what it refuses."""
 
+import re
+
 import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 import fpnotes as fp
 from fpnotes.activations import NAMED
+from fpnotes.rules import linearized_without_gains, natural
 
 
 def problem(activation="tanh", n=5, m=7, seed=0):
@@ -124,3 +129,144 @@ class TestRefusals:
             TypeError, match="point must be a FixedPoint, as solve returns, not ndarray"
         ):
             fp.gradient(W, point.r, error, 0.1)
+
+
+def linear_instance(seed, n, m, scale=0.5):
+    """Return W, a linear network's solved batch, its error, B, and ∇_A J = Σ e xᵀ."""
+    rng = np.random.default_rng(seed)
+    W = scale * rng.standard_normal((n, n)) / np.sqrt(n)
+    point = fp.solve(W, rng.standard_normal((m, n)), "linear")
+    error = rng.standard_normal((m, n)) / m
+    return W, point, error, np.eye(n) - W, error.T @ point.x
+
+
+SIZES = [(1, 1), (2, 5), (5, 2), (20, 20), (50, 10), (50, 80)]
+
+
+@pytest.mark.parametrize(("n", "m"), SIZES)
+@pytest.mark.parametrize("seed", range(3))
+def test_each_rule_of_a_linear_network_against_its_definition(seed, n, m):
+    W, point, error, B, D = linear_instance(seed, n, m)
+    lr = 0.05
+    A = np.linalg.inv(B)
+    covariance = point.x.T @ point.x / m
+    definitions = {
+        fp.gradient: -lr * A.T @ D @ A.T,
+        fp.reparameterized: B - np.linalg.inv(A - lr * D),
+        fp.linearized: -lr * B @ D @ B,
+        linearized_without_gains: -lr * B @ D @ B,
+        natural: -lr * B @ D @ np.linalg.pinv(covariance) @ B,
+    }
+    for rule, expected in definitions.items():
+        dW = rule(W, point, error, lr)
+        assert np.linalg.norm(dW - expected) <= 1e-10 * np.linalg.norm(expected), rule.__name__
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rules_of_a_linear_network_with_gains(seed):
+    rng = np.random.default_rng(seed)
+    W, x = 0.2 * rng.standard_normal((6, 6)), rng.standard_normal((9, 6))
+    g, lr = 1.7, 0.01
+    point, error = fp.solve(W, x, lambda z: g * z), rng.standard_normal((9, 6))
+    B, D = np.eye(6) / g - W, error.T @ x
+    expected = B - np.linalg.inv(np.linalg.inv(B) - lr * D)
+    assert np.allclose(fp.reparameterized(W, point, error, lr), expected, rtol=1e-6)
+    # ΔW₃ measures the response in units of gain: the factor is g⁴ (book: nonlinear).
+    assert np.allclose(fp.linearized(W, point, error, lr), -lr * g**4 * B @ D @ B, rtol=1e-6)
+
+
+@pytest.mark.parametrize("activation", NAMED)
+@pytest.mark.parametrize("seed", range(3))
+def test_the_linearized_rules_of_a_nonlinear_network_against_their_definitions(activation, seed):
+    rng = np.random.default_rng(seed)
+    n, m, lr = 7, 4, 0.3
+    W = 0.3 * rng.standard_normal((n, n)) / np.sqrt(n)
+    point = fp.solve(W, 0.5 * rng.standard_normal((m, n)), activation)
+    error = rng.standard_normal((m, n))
+    third, fourth, eye = np.zeros((n, n)), np.zeros((n, n)), np.eye(n)
+    for r, g, e in zip(point.r, point.gain, error, strict=True):
+        WG, GW, G = W * g, g[:, None] * W, np.diag(g)
+        third -= lr * np.outer((eye - WG) @ G @ e, (eye - GW).T @ (eye - GW) @ r)
+        fourth -= lr * np.outer((eye - WG) @ e, (eye - WG).T @ (eye - WG) @ r)
+    assert np.allclose(fp.linearized(W, point, error, lr), third, rtol=1e-12, atol=1e-14)
+    assert np.allclose(
+        linearized_without_gains(W, point, error, lr), fourth, rtol=1e-12, atol=1e-14
+    )
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_reparameterized_minus_linearized_is_of_second_order(seed):
+    W, point, error, B, D = linear_instance(seed, 12, 8)
+    lrs = 1e-3 * 2.0 ** -np.arange(5)
+    gap = [fp.reparameterized(W, point, error, h) - fp.linearized(W, point, error, h) for h in lrs]
+    sizes = [np.linalg.norm(difference) for difference in gap]
+    assert np.polyfit(np.log(lrs), np.log(sizes), 1)[0] == pytest.approx(2, rel=0.05)
+    assert np.allclose(
+        gap[-1], -(lrs[-1] ** 2) * B @ D @ B @ D @ B, rtol=0.02, atol=0.02 * sizes[-1]
+    )
+
+
+@given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 8), scale=st.floats(0.01, 0.6))
+@pytest.mark.parametrize("activation", NAMED)
+def test_linearized_for_one_sample_is_never_an_ascent_direction(activation, seed, n, scale):
+    rng = np.random.default_rng(seed)
+    W = scale * rng.standard_normal((n, n)) / np.sqrt(n)
+    point = fp.solve(W, 0.3 * rng.standard_normal(n), activation, on_failure="ignore")
+    assume(point.converged and fp.distance_to_singularity(W, point.gain) > 1e-3)
+    error = rng.standard_normal(n)
+    dW, ascent = fp.linearized(W, point, error, 1.0), -fp.gradient(W, point, error, 1.0)
+    size = np.linalg.norm(dW) * np.linalg.norm(ascent)
+    assert np.sum(dW * ascent) <= 1e-7 * size
+
+
+@pytest.mark.parametrize("m", [3, 12])
+def test_a_step_onto_a_singular_response_says_which_steps_are_safe(m):
+    """A − ηD is singular exactly where 1/η is an eigenvalue of BD; here the smallest such η is known."""
+    W, point, error, B, D = linear_instance(1, 8, m)
+    poles = np.linalg.eigvals(B @ D)
+    edge = 1 / poles.real[(abs(poles.imag) < 1e-9) & (poles.real > 1e-9)].max()
+    with pytest.raises(fp.SingularityError, match="lands on a singular A") as caught:
+        fp.reparameterized(W, point, error, edge)
+    (named,) = re.findall(r"every lr below ([\d.e+-]+) is safe", str(caught.value))
+    assert float(named) == pytest.approx(edge, rel=1e-5)
+    for lr in edge * np.array([0.1, 0.5, 0.9, 0.999]):
+        assert np.isfinite(fp.reparameterized(W, point, error, lr)).all()
+
+
+@pytest.mark.parametrize("rule", [fp.reparameterized, natural])
+def test_a_nonlinear_network_has_no_one_response_matrix(rule):
+    rng = np.random.default_rng(0)
+    W = 0.3 * rng.standard_normal((5, 5))
+    point = fp.solve(W, rng.standard_normal((4, 5)), "tanh")
+    with pytest.raises(ValueError, match="different matrix for every sample"):
+        rule(W, point, point.r, 0.1)
+
+
+def test_natural_with_white_inputs_is_linearized():
+    W, point, error, _, _ = linear_instance(0, 6, 40)
+    third = fp.linearized(W, point, error, 0.1)
+    assert np.allclose(natural(W, point, error, 0.1, covariance=np.eye(6)), third)
+    with pytest.raises(ValueError, match="covariance must"):
+        natural(W, point, error, 0.1, covariance=np.eye(5))
+
+
+@pytest.mark.parametrize(
+    "rule", [fp.gradient, fp.reparameterized, fp.linearized, linearized_without_gains, natural]
+)
+def test_every_rule_checks_what_it_is_given(rule):
+    W, point, error, _, _ = linear_instance(0, 4, 6)
+    calls = {
+        "error must have the shape of r": (W, point, error[:3], 0.1),
+        "lr must be positive": (W, point, error, -1),
+        "W must be a square": (W[:2], point, error, 0.1),
+        "error must be finite": (W, point, error * np.nan, 0.1),
+    }
+    for message, arguments in calls.items():
+        with pytest.raises(ValueError, match=message):
+            rule(*arguments)
+    before = W.copy()
+    rule(W, point, error, 0.1)
+    assert np.array_equal(W, before)
+    failed = fp.solve([[1.0]], [[1.0]], "linear", on_failure="ignore")
+    with pytest.raises(fp.ConvergenceError, match="1 of 1 samples of point"):
+        rule(np.array([[1.0]]), failed, np.ones((1, 1)), 0.1)
