@@ -170,7 +170,7 @@ def test_descent_on_A(seed, n, m):
 @pytest.mark.parametrize("n, m", SHAPES)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_descent_on_A_converges_below_two_over_L(seed, n, m):
-    """Below η = 2/L the loss never rises and reaches least squares; at 2/L it does not; above, it diverges."""
+    """Below η = 2/L the loss only falls, to least squares; at 2/L it does not, and above it diverges."""
     task = random_task(seed, n, m)
     ell, _ = modes(task)
     L = 2 / m * np.linalg.eigvalsh(task.x.T @ task.x).max()
