@@ -232,10 +232,10 @@ def _solve_rows(W, x, f, r, tol, max_steps, method):
         run(Relaxation(m), todo, max_steps)
     elif method == "anderson":
         run(Anderson(m), todo, max_steps)
-    elif method == "newton":
-        run(Newton(m, newton_step), todo, max_steps)
     elif f is linear:
         run(Newton(m, newton_step, delta=np.inf), todo, min(max_steps, NEWTON_STEPS))
+    elif method == "newton":
+        run(Newton(m, newton_step), todo, max_steps)
     else:
         todo = run(Relaxation(m), todo, min(max_steps, RELAX_FIRST))
         settled = r.copy()
