@@ -538,8 +538,8 @@ def test_default_tolerances():
 def test_an_unstable_linear_network_is_solved_in_one_step(method, seed):
     """The dynamics leave this fixed point; a linear system need not follow them."""
     rng = np.random.default_rng(seed)
-    W, x = 1.5 * rng.standard_normal((20, 20)) / np.sqrt(20), rng.standard_normal((4, 20))
-    point = solve(W, x, "linear", method=method)
+    W, x = 3 * rng.standard_normal((20, 20)) / np.sqrt(20), rng.standard_normal((4, 20))
+    point = fp.solve(W, x, "linear", method=method)
     assert point.spectral_abscissa.min() > 1
     np.testing.assert_allclose(point.r, np.linalg.solve(np.eye(20) - W, x.T).T, rtol=1e-8)
     assert point.steps.max() <= 3
