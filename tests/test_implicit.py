@@ -24,7 +24,8 @@ def swish(z):
     return z / (1 + np.exp(-z))
 
 
-ACTIVATIONS = [*NAMED, swish]
+# An id with an address in it would differ between the processes that share the tests.
+ACTIVATIONS = [*NAMED, pytest.param(swish, id="swish")]
 # At this tolerance the fixed point's own error is no part of the comparison, in second derivatives too.
 TOL = 1e-13
 SMALL, LARGE = 6, implicit.DIRECT + 12  # factorized, and iterated
