@@ -27,9 +27,14 @@ code := _build/.of-$(firstword $(shell cksum requirements.txt fpnotes/*.py | cks
 $(code): | .venv/installed
 	rm -rf _build && mkdir _build && touch $@
 
+# Chapters run side by side into the cache, where Sphinx finds them; one that fails it runs again, and reports.
+jcache := JUPYTERCACHE=_build/.jupyter_cache .venv/bin/jcache
+run-chapters = yes | $(jcache) notebook add -r myst_nb_md $$(grep -l ^kernelspec book/*.md) && $(jcache) project execute -e local-parallel -t 600
+
 # Sphinx warns about a page only when it reads it: after a build that did not succeed, every page is read again.
 book: .venv/installed $(code) ## build the book in _build/html
 	@test -e _build/.complete || rm -rf _build/.doctrees; rm -f _build/.complete
+	-@$(run-chapters) >_build/chapters.log 2>&1
 	$(jb)
 	@touch _build/.complete
 	@echo "The book is built. Open _build/html/index.html, or run: make serve"
