@@ -73,7 +73,8 @@ def reparameterized(W, point, error, lr):
         As :func:`gradient`.
     """
     W, error, lr = _checked(W, point, error, lr)
-    B_error, x_B, error, x = _response_rows(W, point, error)
+    B, error, x = _linear_response(W, point, error)
+    B_error, x_B = error @ B.T, x @ B
     # Of two ways to write ΔW₂ = −η left (I − η middle)⁻¹ right, the one with the smaller middle.
     if len(x) < len(W):
         left, middle, right = B_error.T, x_B @ error.T, x_B
@@ -165,7 +166,7 @@ def natural(W, point, error, lr, *, covariance=None):
         As :func:`reparameterized`.
     """
     W, error, lr = _checked(W, point, error, lr)
-    B_error, x_B, error, x = _response_rows(W, point, error)
+    B, error, x = _linear_response(W, point, error)
     if covariance is None:
         # XᵀΣ⁺ is m times the pseudoinverse of X.
         whitened = len(x) * np.linalg.pinv(x).T
@@ -174,7 +175,7 @@ def natural(W, point, error, lr, *, covariance=None):
         if covariance.shape != W.shape:
             raise ValueError(f"covariance must have W's shape {W.shape}, not {covariance.shape}")
         whitened = np.linalg.solve(covariance, x.T).T
-    return -lr * B_error.T @ (whitened @ _inverse_response(W, point))
+    return -lr * (error @ B.T).T @ (whitened @ B)
 
 
 def _sum_of_outer(left, right):
@@ -183,11 +184,12 @@ def _sum_of_outer(left, right):
     return left.reshape(-1, n).T @ right.reshape(-1, n)
 
 
-def _inverse_response(W, point):
-    """Return B = G⁻¹ − W, or say why this network has no one response matrix A = B⁻¹."""
+def _linear_response(W, point, error):
+    """Return B = G⁻¹ − W and, a row a sample, e and x, or say why there is no one A = B⁻¹."""
     n = len(W)
+    x, error = point.x.reshape(-1, n), error.reshape(-1, n)
     g, r = point.gain.reshape(-1, n), point.r.reshape(-1, n)
-    z = r @ W.T + point.x.reshape(-1, n)
+    z = r @ W.T + x
     tol = 1e-6 if W.dtype == np.float64 else 1e-3
     if not ((g == g[:1]).all() and np.allclose(r, g * z, rtol=tol, atol=tol * np.abs(r).max())):
         raise ValueError(
@@ -197,14 +199,7 @@ def _inverse_response(W, point):
         )
     if not g.all():
         raise ValueError("point has gains of 0: then A = (G⁻¹ − W)⁻¹ has no inverse")
-    return np.diag(1 / g[0]) - W
-
-
-def _response_rows(W, point, error):
-    """Return, a row a sample, (Be)ᵀ, xᵀB, eᵀ and xᵀ."""
-    B = _inverse_response(W, point)
-    x, error = point.x.reshape(-1, len(W)), error.reshape(-1, len(W))
-    return error @ B.T, x @ B, error, x
+    return np.diag(1 / g[0]) - W, error, x
 
 
 def _checked(W, point, error, lr):
