@@ -21,8 +21,8 @@ def real_array(name, value):
         raise TypeError(f"{name} must be real numbers, not of dtype {array.dtype}")
     if array.dtype != np.float32:
         array = array.astype(np.float64, copy=False)
-    bad = np.argwhere(~np.isfinite(array))
-    if len(bad):
+    if not np.isfinite(array).all():
+        bad = np.argwhere(~np.isfinite(array))
         where = tuple(int(i) for i in bad[0])
         raise ValueError(
             f"{name} must be finite, but {len(bad)} of its {array.size} entries are NaN or "

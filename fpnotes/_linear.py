@@ -43,11 +43,11 @@ def solve_direct(W, gain, b, transpose=False, diagonal=1.0):
     u : (m, N) array
         NaN in the rows whose matrix is exactly singular.
     """
-    eye = np.eye(len(W), dtype=W.dtype)
     d = np.broadcast_to(np.asarray(diagonal, dtype=W.dtype), len(b))
 
     def matrix(rows):
-        K = d[rows, None, None] * eye - gain[rows, :, None] * W
+        K = -gain[rows, :, None] * W
+        np.einsum("kii->ki", K)[...] += d[rows, None]  # a view of the diagonals
         return np.swapaxes(K, -1, -2) if transpose else K
 
     if len(b) and (gain == gain[0]).all() and (d == d[0]).all():

@@ -103,8 +103,8 @@ def linearized(W, point, error, lr):
     """Return the linearized rule's update ΔW₃ = −η Σ [(I − WG)Ge][(I − GW)ᵀ(I − GW)r]ᵀ.
 
     In a linear network, where G = I, it is ΔW₂ to first order in η, −ηB ∇_A J B. No inverse and no
-    linear solve: three products of (m, N) by (N, N), and one of (N, m) by (m, N). [ZR24] ΔW₃;
-    book: eq-linearized, eq-linearized-nonlinear.
+    linear solve: W r being known, two products of (m, N) by (N, N), and one of (N, m) by (m, N).
+    [ZR24] ΔW₃; book: eq-linearized, eq-linearized-nonlinear.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def linearized(W, point, error, lr):
     g, r = point.gain, point.r
     left = g * error
     left = left - (g * left) @ W.T
-    right = r - g * (r @ W.T)
+    right = r - g * point.recurrent
     right = right - (g * right) @ W
     return -lr * _sum_of_outer(left, right)
 
@@ -189,7 +189,7 @@ def _linear_response(W, point, error):
     n = len(W)
     x, error = point.x.reshape(-1, n), error.reshape(-1, n)
     g, r = point.gain.reshape(-1, n), point.r.reshape(-1, n)
-    z = r @ W.T + x
+    z = point.recurrent.reshape(-1, n) + x
     tol = 1e-6 if W.dtype == np.float64 else 1e-3
     if not ((g == g[:1]).all() and np.allclose(r, g * z, rtol=tol, atol=tol * np.abs(r).max())):
         raise ValueError(

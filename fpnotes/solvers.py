@@ -45,6 +45,8 @@ class FixedPoint:
         Gains f′(W r + x).
     x : (..., N) array
         The inputs, a copy.
+    recurrent : (..., N) array
+        W r, the input that the network gives itself: the net input is z = W r + x.
     W : (N, N) array
         The weights, a copy: it stays what r was solved for when W is trained further.
     residual : (...) array
@@ -52,12 +54,13 @@ class FixedPoint:
     converged : (...) bool array
         Whether ``residual`` is at most tol · max(1, largest ``|r|``), and every gain is finite.
     steps : (...) int array
-        Evaluations of f(W r + x) that it took to find r, a sample.
+        Evaluations of f(W r + x) that it took to find r, a sample; 0 where one linear solve did.
     """
 
     r: np.ndarray
     gain: np.ndarray
     x: np.ndarray
+    recurrent: np.ndarray
     W: np.ndarray
     residual: np.ndarray
     converged: np.ndarray
@@ -166,7 +169,8 @@ def solve(
     steps = _solve_rows(W, flat_x, f, flat_r, tol, max_steps, method)
     # What is certified is the r returned, evaluated once more on the whole batch.
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        z = flat_r @ W.T + flat_x
+        recurrent = flat_r @ W.T
+        z = recurrent + flat_x
         residual = np.abs(evaluate(f, f, z) - flat_r).max(axis=1)
         gain = evaluate(f, f.gain, z)
     residual[np.isnan(residual)] = np.inf
@@ -176,6 +180,7 @@ def solve(
         r=r,
         gain=gain.reshape(x.shape),
         x=x,
+        recurrent=recurrent.reshape(x.shape),
         W=W,
         residual=residual.reshape(samples)[()],
         converged=converged.reshape(samples)[()],
@@ -233,7 +238,7 @@ def _solve_rows(W, x, f, r, tol, max_steps, method):
     elif method == "anderson":
         run(Anderson(m), todo, max_steps)
     elif f is linear:
-        run(Newton(m, newton_step, delta=np.inf), todo, min(max_steps, NEWTON_STEPS))
+        r[:] = solve_direct(W, np.ones_like(x), x)
     elif method == "newton":
         run(Newton(m, newton_step), todo, max_steps)
     else:
