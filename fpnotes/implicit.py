@@ -166,13 +166,16 @@ def _resolvent(W, gain, b, transpose, tol):
             size, _ = iterate(apply, u, method(len(rows)), rows, lambda k, at: tol, max_steps)
             rows = rows[~(size <= tol)]
     if len(rows):
+        # What products could not solve is near a singularity: there single precision leaves too few digits.
+        W, g, c = (onp.asarray(a, onp.float64) for a in (W, flat_gain[rows], flat_b[rows]))
         with onp.errstate(over="ignore", invalid="ignore"):
-            u[rows] = solve_direct(W, flat_gain[rows], flat_b[rows], transpose)
-            size = onp.abs(apply(rows, u[rows]) - u[rows]).max(axis=1)
-            # A matrix singular to rounding may be solved by chance: then u is rounding, amplified.
-            norm = 1 + onp.abs(flat_gain[rows] * onp.abs(W).sum(axis=1)).max(axis=1)
-            digits_lost = onp.finfo(dtype).eps * norm * onp.abs(u[rows]).max(axis=1)
-        failed = ~((size <= max(tol, tolerance(None, dtype))) & (digits_lost < 1e-3))
+            v = solve_direct(W, g, c, transpose)
+            size = onp.abs(_gw(v, transpose, g, W) + c - v).max(axis=1)
+            # A matrix singular to rounding may be solved by chance: then v is rounding, amplified.
+            norm = 1 + onp.abs(g * onp.abs(W).sum(axis=1)).max(axis=1)
+            digits_lost = onp.finfo(v.dtype).eps * norm * onp.abs(v).max(axis=1)
+            u[rows] = v
+        failed = ~((size <= max(tol, tolerance(None, v.dtype))) & (digits_lost < 1e-3))
         if failed.any():
             name = "adjoint equation (I − GW)ᵀλ = c" if transpose else "system (I − GW)u = b"
             raise ConvergenceError(
