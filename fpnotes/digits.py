@@ -6,6 +6,7 @@ shipped, where it comes from and its licence are written in ``fpnotes/data/READM
 
 import gzip
 import hashlib
+import math
 import os
 import zlib
 from collections.abc import Iterable, Mapping
@@ -115,7 +116,7 @@ def fetch_digits(
     for name, md5 in table.items():
         data = stored(folder, name, md5.plain)
         if data is None:
-            data = _download(folder, name, md5, mirrors)
+            data = _download(folder, name, table, mirrors)
         arrays.append(parse_idx(name, data))
     return as_images(arrays)
 
@@ -163,8 +164,10 @@ def parse_idx(name: str, data: bytes) -> np.ndarray:
             "with 00 00 08 03 or 00 00 08 01"
         )
     header = 4 + 4 * data[3]
+    if len(data) < header:
+        raise ValueError(f"{name} is cut off: it ends within its header")
     shape = tuple(int.from_bytes(data[i : i + 4], "big") for i in range(4, header, 4))
-    size = header + int(np.prod(shape, dtype=object))
+    size = header + math.prod(shape)
     if len(data) != size:
         raise ValueError(
             f"{name} has {len(data)} bytes; its header, of shape {shape}, asks for {size}"
@@ -184,9 +187,10 @@ def _pooch():
     return pooch
 
 
-def _download(folder: Path, name: str, md5: Checksums, mirrors: list[str]) -> bytes:
+def _download(folder: Path, name: str, table: Mapping[str, Checksums], mirrors: list[str]) -> bytes:
     """Fetch one file into a folder from the first mirror that gives it whole; return it unpacked."""
     pooch = _pooch()
+    md5 = table[name]
     from requests import RequestException  # pooch fetches with requests
 
     said = []
@@ -212,7 +216,7 @@ def _download(folder: Path, name: str, md5: Checksums, mirrors: list[str]) -> by
                 *(f"{path} is there, but is damaged or another file." for path in wrong),
                 f"Try again later; files that arrived are kept in {folder}. Or get the four files of "
                 "MNIST elsewhere and put them into that folder, unpacked or as .gz, under these names: "
-                f"{', '.join(MNIST)}. Or use the shipped digits: load_digits(full=False).",
+                f"{', '.join(table)}. Or use the shipped digits: load_digits(full=False).",
             ]
         )
     )

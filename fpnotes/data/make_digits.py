@@ -44,24 +44,34 @@ def write_npz(path, arrays):
             archive.writestr(entry, content.getvalue(), zipfile.ZIP_DEFLATED, compresslevel=9)
 
 
+def make(folder, path, table=MNIST, per_digit=PER_DIGIT):
+    """Write the subset of the files in a folder; raise ValueError where one is missing or wrong."""
+    arrays = []
+    for name, md5 in table.items():
+        data = stored(folder, name, md5.plain)
+        if data is None:
+            raise ValueError(
+                f"{folder} has no {name} or {name}.gz whose content has MD5 {md5.plain}"
+            )
+        arrays.append(parse_idx(name, data))
+    images = as_images(arrays)
+    rows = spread(images.train_labels, per_digit)
+    subset = images._replace(
+        train_images=images.train_images[rows], train_labels=images.train_labels[rows]
+    )
+    write_npz(path, subset._asdict())
+
+
 def main():
     """Read the folder named on the command line and write the file beside this script."""
     parser = argparse.ArgumentParser(description="Make digits.npz from the four files of MNIST.")
     parser.add_argument("folder", type=Path, help="where the four files are, unpacked or as .gz")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("digits.npz"))
     arguments = parser.parse_args()
-    arrays = []
-    for name, md5 in MNIST.items():
-        data = stored(arguments.folder, name, md5.plain)
-        if data is None:
-            parser.error(f"{arguments.folder} has no {name} or {name}.gz with MD5 {md5.plain}")
-        arrays.append(parse_idx(name, data))
-    images = as_images(arrays)
-    rows = spread(images.train_labels, PER_DIGIT)
-    subset = images._replace(
-        train_images=images.train_images[rows], train_labels=images.train_labels[rows]
-    )
-    write_npz(arguments.out, subset._asdict())
+    try:
+        make(arguments.folder, arguments.out)
+    except ValueError as error:
+        parser.error(str(error))
     content = arguments.out.read_bytes()
     print(arguments.out, len(content), "bytes, SHA-256", hashlib.sha256(content).hexdigest())
 
