@@ -6,11 +6,11 @@ unexport PYTHONDONTWRITEBYTECODE # pip installs source (--no-compile); what is i
 export OMP_NUM_THREADS := 1
 jb := .venv/bin/jupyter-book build . -W -n --keep-going
 
-.PHONY: help book test serve outputs check format links requirements clean
+.PHONY: help book test test-browser serve outputs check format links requirements clean
 .DELETE_ON_ERROR:
 
 help: ## list these commands
-	@sed -nE 's/^([a-z]+):[^#]*## (.*)/make \1\t\2/p' Makefile | expand -t 20
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/make \1\t\2/p' Makefile | expand -t 20
 
 # ---- The environment: pip runs only when what it would install has changed ----
 .venv/installed: requirements.txt pyproject.toml
@@ -48,7 +48,10 @@ links: .venv/installed $(code) ## follow every external link of the book
 # ---- The tests ----
 test: book ## build the book and run every test: package, chapters, pages
 	$(python) tests/notebooks.py prepare
-	$(python) -m pytest -n 2 --dist loadscope --nbval-lax --nbval-current-env --nbval-cell-timeout 600 tests _build/nbval
+	$(python) -m pytest -n 2 --dist loadscope --nbval-lax --nbval-current-env --nbval-cell-timeout 600 --ignore tests/browser tests _build/nbval
+
+test-browser: book ## see every page in Chromium: sliders, formulas, dark mode, a phone, accessibility, weight
+	$(python) -m pytest -n 2 --dist loadgroup tests/browser
 
 outputs: .venv/installed ## refresh the expected outputs of the chapters (CHAPTERS="stability ..." for some)
 	$(python) tests/notebooks.py update $(CHAPTERS)
