@@ -67,6 +67,18 @@ def test_each_statement_has_a_row_that_links_to_it_and_names_its_tests(build):
     assert "not checked" in two.get_text()
 
 
+def test_a_mark_beside_an_equation_says_what_is_tested_and_leads_to_its_row(build, tmp_path):
+    more = f"{CHAPTER}\n$$ x = y $$ (eq-untested)\n"
+    (tmp_path / "book" / "one.md").write_text(more)
+    build()
+    chapter = BeautifulSoup((tmp_path / "html" / "book" / "one.html").read_text(), "html.parser")
+    (mark,) = chapter.select("p.checked a")
+    assert mark["href"] == "equations.html#check-eq-one"
+    assert mark["title"] == "Tested: The point r is fixed."
+    equation = mark.find_previous("div", class_="math")
+    assert equation is not None and equation["id"] == "equation-eq-one"
+
+
 def test_the_page_follows_the_tests(build, tmp_path):
     build()
     new = '@pytest.mark.checks("thm-two")\ndef test_two():\n    """The claim holds."""\n'

@@ -99,6 +99,7 @@ class EquationChecks(SphinxDirective):
 
     def run(self):
         """Return the table; each row can be linked to as ``check-<label>``."""
+        vars(self.env)["equation_checks_page"] = self.env.docname
         self.env.note_reread()  # chapters and tests may have changed, or new ones come
         book = Path(self.env.doc2path(self.env.docname)).parent
         checked = checks(book.parent / "tests")
@@ -122,6 +123,24 @@ class EquationChecks(SphinxDirective):
         return nodes.row("", *cells, ids=[f"check-{name}"] if name else [])
 
 
+def mark_checked(app, doctree, docname):
+    """Put a mark below each numbered equation that a test checks, with a link to its row."""
+    page = getattr(app.env, "equation_checks_page", None)
+    if page is None or app.builder.format != "html":
+        return
+    checked = checks(Path(app.env.doc2path(page)).parent.parent / "tests")
+    for equation in list(doctree.findall(nodes.math_block)):
+        tests = [c.summary for c in checked if c.label and c.label == equation.get("label")]
+        if tests:
+            mark = nodes.reference("", "\N{CHECK MARK} checked", internal=True)
+            mark["refuri"] = (
+                f"{app.builder.get_relative_uri(docname, page)}#check-{equation['label']}"
+            )
+            mark["reftitle"] = "Tested: " + re.sub("[$`]", "", " ".join(tests))
+            paragraph = nodes.paragraph("", "", mark, classes=["checked"])
+            equation.parent.insert(equation.parent.index(equation) + 1, paragraph)
+
+
 def compare_with_sphinx(app, env):
     """Warn about statements that Sphinx numbers and ``labels`` does not see."""
     equations = env.get_domain("math").equations
@@ -138,5 +157,6 @@ def compare_with_sphinx(app, env):
 def setup(app):
     """Register the directive with Sphinx."""
     app.add_directive("equation-checks", EquationChecks)
+    app.connect("doctree-resolved", mark_checked)
     app.connect("env-check-consistency", compare_with_sphinx)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -22,6 +22,8 @@ def dark(page):
     """Turn the theme switch until the page is dark."""
     for _ in range(3):
         if page.evaluate("document.documentElement.dataset.theme") == "dark":
+            # Colors fade from one theme to the other.
+            page.evaluate("Promise.all(document.getAnimations().map(a => a.finished))")
             return
         page.locator("button.theme-switch-button:visible").first.click()
     raise AssertionError("the theme switch does not reach dark")
@@ -119,17 +121,43 @@ def test_sliders_move_by_keyboard_and_by_mouse(look):
             assert control.get_attribute("aria-valuetext") in states[-1][2]
 
 
+def test_a_term_shows_its_definition_to_pointer_and_keyboard(site, browser):
+    look = visit(browser, site, "book/rate-networks.html", viewport=PHONE)
+    link = look.page.locator("main a[href*='#term-fixed-point']").first
+    tip = look.page.locator("#term-tip")
+    assert not tip.is_visible()
+    link.scroll_into_view_if_needed()
+    look.page.wait_for_timeout(200)
+    link.focus()
+    tip.wait_for()
+    assert link.get_attribute("aria-describedby") == "term-tip"
+    assert "at which the network does not move" in tip.inner_text()
+    box = tip.bounding_box()
+    assert box and box["x"] >= 0 and box["x"] + box["width"] <= PHONE["width"]
+    look.page.keyboard.press("Escape")
+    tip.wait_for(state="hidden")
+    link.hover()
+    tip.wait_for()
+    look.page.mouse.move(0, 0)
+    tip.wait_for(state="hidden")
+    assert look.complaints == look.failed == look.foreign == []
+    look.page.context.close()
+
+
 def test_previous_and_next_lead_through_the_book(site, browser):
     look = visit(browser, site, "book/intro.html")
     look.page.goto(site + "index.html")
     look.page.wait_for_url("**/book/intro.html")
     passed = [look.page.url]
-    while look.page.locator("a.right-next").count():
-        with look.page.expect_navigation():
+    while len(passed) < len(PAGES):
+        look.page.locator("footer").first.wait_for(state="attached")
+        if not look.page.locator("a.right-next").count():
+            break
+        with look.page.expect_navigation(wait_until="commit"):
             look.page.locator("a.right-next").click()
         passed.append(look.page.url)
     assert len(passed) == len(set(passed)) == sum(page.startswith("book/") for page in PAGES)
-    with look.page.expect_navigation():
+    with look.page.expect_navigation(wait_until="commit"):
         look.page.locator("a.left-prev").click()
     assert look.page.url == passed[-2]
     look.page.context.close()
@@ -142,7 +170,7 @@ def test_search_finds_a_word(site, browser):
     look.page.context.close()
 
 
-# Last on each page, since axe strips the formulas of their glyphs.
+# Last on each page, since axe empties the formulas.
 def test_accessible_in_light(look):
     found = axe(look.page)
     assert not found, "\n".join(found)
