@@ -17,7 +17,7 @@ PAGES = sorted(
     for path in HTML.glob("**/*.html")
     if "_static" not in path.parts and path.name != "index.html"  # which only leads to the first
 )
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 # No sandbox in a container that is root; nothing that the browser would fetch for itself.
 ARGUMENTS = [
     "--no-sandbox",
@@ -88,7 +88,10 @@ def visit(browser: Browser, site: str, address: str, **options):
     if options.get("java_script_enabled", True):
         page.evaluate("window.MathJax?.startup?.promise")
         # What waits to be scrolled to is loaded, too.
-        page.evaluate("document.querySelectorAll('img').forEach(i => i.loading = 'eager')")
+        page.evaluate(
+            """() => Promise.all([...document.images].map(
+              image => { image.loading = "eager"; return image.decode(); }))"""
+        )
     page.wait_for_load_state("networkidle")
     return look
 
