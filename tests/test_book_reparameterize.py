@@ -155,13 +155,16 @@ def test_woodbury(seed, n, m):
 @pytest.mark.parametrize("n, m", SHAPES)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_descent_on_A(seed, n, m):
-    """Twenty steps of ΔW₂ are twenty steps of gradient descent on A, to 1e-9 relative in W."""
+    """Twenty steps of ΔW₂ are twenty steps of gradient descent on A, to 1e-9 relative in W.
+
+    On the way W may pass 10³, where no solve leaves a residual below 1e-13: tol stays as it is.
+    """
     task = random_task(seed, n, m)
     lr = 0.5 / modes(task)[0].max()
     A = response(task.W0)
     for _ in range(20):
         A = A - lr * gradient_in_A(A, task)
-    W = train(task, reparameterized, lr, 20, progress=False, tol=1e-13).W
+    W = train(task, reparameterized, lr, 20, progress=False).W
     expected = np.eye(n) - np.linalg.inv(A)
     assert np.linalg.norm(W - expected) < 1e-9 * np.linalg.norm(expected)
 
@@ -204,7 +207,7 @@ def test_learning_curve(seed, n, m):
     assert (floor > 0.01) == (m > n)
     share = ((D0 @ Qt[seen].T) ** 2).sum(axis=0) / m
     for lr in (0.2 / ell.max(), 1.5 / ell.max()):
-        history = train(task, reparameterized, lr, 25, progress=False, tol=1e-13)
+        history = train(task, reparameterized, lr, 25, progress=False)
         k = np.arange(26)[:, None]
         expected = floor + ((1 - lr * ell[seen]) ** (2 * k) * share).sum(axis=1)
         np.testing.assert_allclose(history.loss, expected, rtol=1e-9)
