@@ -34,6 +34,7 @@ RULES = {
     "gradient": LineStyle(r"$\Delta W_1$, gradient", "#d55e00", "-"),
     "reparameterized": LineStyle(r"$\Delta W_2$, reparameterized", "#0a4a8f", "--"),
     "linearized": LineStyle(r"$\Delta W_3$, linearized", "#2b95cc", "-."),
+    "linearized_without_gains": LineStyle(r"$\Delta W_4$, without gains", "#5c0f2e", ":"),
 }
 
 

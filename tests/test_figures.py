@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from itertools import combinations
 
 import matplotlib
 import numpy as np
@@ -71,16 +72,53 @@ def test_every_rule_has_its_own_line():
     assert set(figures.RULES["gradient"].line) == {"color", "linestyle", "label"}
 
 
+def linear_rgb(color):
+    rgb = np.array(to_rgb(color))
+    return np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+
+
+def luminance(color):
+    return linear_rgb(color) @ [0.2126, 0.7152, 0.0722]
+
+
 def test_colors_differ_in_lightness_from_the_page():
     """WCAG asks a contrast of 3:1 of graphics: curves must be seen on white."""
-
-    def luminance(color):
-        rgb = np.array(to_rgb(color))
-        rgb = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-        return rgb @ [0.2126, 0.7152, 0.0722]
-
-    for color in (*figures.CYCLE, figures.INK, figures.MUTED, figures.ACCENT, figures.WARN):
+    rules = [style.color for style in figures.RULES.values()]
+    for color in (*figures.CYCLE, *rules, figures.INK, figures.MUTED, figures.ACCENT, figures.WARN):
         assert 1.05 / (luminance(color) + 0.05) >= 3, color
+
+
+# What is left of linear RGB without one kind of cone: Machado, Oliveira and Fernandes 2009, severity 1.
+SIGHT = {
+    "all cones": np.eye(3),
+    "protanopia": [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
+    "deuteranopia": [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]],
+    "tritanopia": [[1.256, -0.077, -0.179], [-0.078, 0.931, 0.148], [0.005, 0.691, 0.304]],
+}
+
+
+def lab(rgb):
+    """Return CIELAB coordinates of linear sRGB: a distance of 2 is just seen, one of 20 is plain."""
+    xyz = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    t = xyz @ np.clip(rgb, 0, 1) / np.array([0.9505, 1, 1.089])
+    x, y, z = np.where(t > (6 / 29) ** 3, np.cbrt(t), t / (3 * (6 / 29) ** 2) + 4 / 29)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("sight", SIGHT)
+def test_rules_are_told_apart_by_every_eye(sight):
+    """Colours of any two rules differ plainly, whichever cones a reader has."""
+    seen = [lab(np.array(SIGHT[sight]) @ linear_rgb(s.color)) for s in figures.RULES.values()]
+    for one, other in combinations(seen, 2):
+        assert np.linalg.norm(one - other) > 20
+
+
+def test_rules_are_told_apart_in_grey():
+    """Two rules of one lightness, which grey shows alike, are not both solid, or both broken lines."""
+    for one, other in combinations(figures.RULES.values(), 2):
+        lightness = [lab(np.full(3, luminance(style.color)))[0] for style in (one, other)]
+        solid = [style.linestyle == "-" for style in (one, other)]
+        assert abs(lightness[0] - lightness[1]) > 10 or solid[0] != solid[1]
 
 
 class TestEigenvaluePlane:
