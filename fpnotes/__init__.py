@@ -19,12 +19,13 @@ from fpnotes.network import (
 )
 from fpnotes.rules import gradient, linearized, reparameterized
 from fpnotes.solvers import ConvergenceError, FixedPoint, solve
-from fpnotes.tasks import LinearRegression, Task
-from fpnotes.training import History, train
+from fpnotes.tasks import Digits, LinearRegression, Task
+from fpnotes.training import History, sweep, train
 
 __all__ = [
     "Activation",
     "ConvergenceError",
+    "Digits",
     "Euclidean",
     "FixedPoint",
     "History",
@@ -45,6 +46,7 @@ __all__ = [
     "softplus",
     "solve",
     "spectral_abscissa",
+    "sweep",
     "tanh",
     "train",
 ]

@@ -1,6 +1,6 @@
 """What a network is to learn: inputs, targets, a loss, and the weights that training starts from.
 
-A task is anything with ``W0``, ``activation``, ``batch(step, rng)``, ``loss(r, y)`` and
+A task is anything with ``W0``, ``activation``, ``batches(rng)``, ``loss(r, y)`` and
 ``error(r, y)``. The plain :class:`Task` is given its loss as a function and leaves ∂J/∂r to autograd,
 so that a new task is one function.
 """
@@ -8,11 +8,15 @@ so that a new task is one function.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import autograd.numpy as anp
 import numpy as np
 from autograd import grad
+from autograd.scipy.special import logsumexp
 
-from fpnotes._inputs import rows_of, square_matrix
+from fpnotes._inputs import count, rows_of, square_matrix
 from fpnotes.activations import Activation, as_activation
+from fpnotes.digits import load_digits
+from fpnotes.solvers import solve
 
 
 @dataclass(frozen=True)
@@ -56,9 +60,10 @@ class Task:
                 f"{self.y.shape}"
             )
 
-    def batch(self, step, rng):
-        """Return the inputs and targets of a training step: here all of them, at every step."""
-        return self.x, self.y
+    def batches(self, rng):
+        """Yield the inputs and targets of each training step, without end: here all, at every step."""
+        while True:
+            yield self.x, self.y
 
     def error(self, r, y):
         """Return ∂J/∂r, (m, N), by autograd."""
@@ -124,3 +129,125 @@ class LinearRegression(Task):
         x = 0.1 * rng.randn(m, 1)
         y = x / (1 - w_star) + 0.02 * rng.randn(m, 1)
         return cls(W0=np.array([[float(w0)]]), x=x, y=y)
+
+
+def cross_entropy(scores, labels):
+    """Return the mean over samples of −log softmax(scores)[label]; shapes (m, K) and (m,)."""
+    chosen = scores[np.arange(len(labels)), labels]
+    return anp.mean(logsumexp(scores, axis=1) - chosen)
+
+
+@dataclass(frozen=True)
+class Digits(Task):
+    """Learn to recognize handwritten digits by the fixed points of a network; [ZR24] section 4.
+
+    The input of a neuron is a fixed random sum of an image's pixels, and a fixed random readout of the
+    rates gives a score for each of the ten digits. Only the recurrent weights learn.
+
+    Parameters
+    ----------
+    W0, x, y, activation
+        As in :class:`Task`; y holds the labels, (m,) whole numbers.
+    readout : (K, N) array_like
+        Weights from the neurons to the scores of the K classes.
+    test_x, test_y : (k, N) and (k,) array_like
+        Inputs and labels kept for testing.
+    batch_size : int
+        Samples of a training step. An epoch deals the training set out once, in random order.
+    """
+
+    loss: Callable = field(init=False, repr=False)
+    readout: np.ndarray = field(kw_only=True)
+    test_x: np.ndarray = field(kw_only=True)
+    test_y: np.ndarray = field(kw_only=True)
+    batch_size: int = field(default=512, kw_only=True)
+
+    def __post_init__(self):
+        """Check readout, labels and test set."""
+        object.__setattr__(self, "loss", self._loss)
+        super().__post_init__()
+        n = len(self.W0)
+        object.__setattr__(self, "readout", rows_of("readout", self.readout, n))
+        object.__setattr__(self, "test_x", rows_of("test_x", self.test_x, n))
+        object.__setattr__(self, "test_y", np.asarray(self.test_y))
+        object.__setattr__(self, "batch_size", count("batch_size", self.batch_size))
+        for name, x, y in (("y", self.x, self.y), ("test_y", self.test_x, self.test_y)):
+            if y.dtype.kind not in "iu" or y.shape != x.shape[:1]:
+                raise ValueError(f"{name} must be a label a sample, {len(x)} whole numbers")
+            if y.size and not (0 <= y.min() and y.max() < len(self.readout)):
+                raise ValueError(f"{name} must hold labels from 0 to {len(self.readout) - 1}")
+
+    def _loss(self, r, y):
+        return cross_entropy(anp.dot(r, self.readout.T), y)
+
+    def batches(self, rng):
+        """Yield batches of inputs and labels; the last of an epoch holds what is left."""
+        while True:
+            order = rng.permutation(len(self.x))
+            for start in range(0, len(order), self.batch_size):
+                rows = order[start : start + self.batch_size]
+                yield self.x[rows], self.y[rows]
+
+    def error(self, r, y):
+        """Return ∂J/∂r = (softmax(scores) − one-hot(y)) readout / m, (m, N)."""
+        scores = r @ self.readout.T
+        p = np.exp(scores - scores.max(axis=1, keepdims=True))
+        p /= p.sum(axis=1, keepdims=True)
+        p[np.arange(len(y)), y] -= 1
+        return p @ self.readout / len(y)
+
+    def accuracy(self, r, y):
+        """Return the fraction of samples whose own label scores highest."""
+        return float(np.mean((r @ self.readout.T).argmax(axis=1) == y))
+
+    def test(self, W, limit=None, *, solve=solve, **solver):
+        """Return ``(point, loss, accuracy)`` on the test set, at weights W.
+
+        Parameters
+        ----------
+        W : (N, N) array_like
+            Recurrent weights.
+        limit : int, optional
+            Use only the first so many test samples.
+        solve, **solver
+            How fixed points are found: :func:`fpnotes.solvers.solve` and its options.
+        """
+        x, y = self.test_x[:limit], self.test_y[:limit]
+        point = solve(W, x, self.activation, **solver)
+        return point, float(self.loss(point.r, y)), self.accuracy(point.r, y)
+
+    @classmethod
+    def published(cls, seed=0, *, full=False, n=300, dtype: type = np.float32, **data):
+        """Return the task of [ZR24]: n tanh neurons, pixels between 0 and 1, batches of 512.
+
+        W0 is 0.5·randn/√n; input weights are randn/√784 and the readout is randn/√n. The paper gives no
+        seed.
+
+        Parameters
+        ----------
+        seed : int
+            Of all three matrices.
+        full : bool
+            Train on all 60,000 images, which are fetched once, instead of the 10,000 that are shipped.
+        n : int
+            Neurons.
+        dtype : dtype
+            float32, as in the paper, or float64.
+        **data
+            Further options of :func:`fpnotes.digits.load_digits`, such as cache.
+        """
+        images = load_digits(full, **data)
+        rng = np.random.default_rng(seed)
+        W0 = 0.5 * rng.standard_normal((n, n)) / np.sqrt(n)
+        pixels = images.train_images.shape[1]
+        W_in = (rng.standard_normal((n, pixels)) / np.sqrt(pixels)).astype(dtype)
+        readout = rng.standard_normal((10, n)) / np.sqrt(n)
+        return cls(
+            W0.astype(dtype),
+            (images.train_images / dtype(255)) @ W_in.T,
+            images.train_labels.astype(int),
+            "tanh",
+            readout=readout.astype(dtype),
+            test_x=(images.test_images / dtype(255)) @ W_in.T,
+            test_y=images.test_labels.astype(int),
+        )

@@ -1,10 +1,15 @@
 """Training: solve, measure, update, and notice when it goes wrong."""
 
+import copy
+import os
 import warnings
+from concurrent.futures import CancelledError, as_completed
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
-from tqdm.auto import trange
+from threadpoolctl import threadpool_limits
+from tqdm.auto import tqdm, trange
 
 from fpnotes._inputs import count, positive
 from fpnotes.network import SingularityError
@@ -22,7 +27,7 @@ class History:
     W : (N, N) array
         The weights after the last of them.
     recorded : dict of arrays
-        What ``train`` was asked to record, each of k + 1 rows.
+        What ``train`` was asked to record, a row a recording; ``"step"`` says after how many steps.
     diverged_at : int or None
         The number of steps taken when training broke down; None if it did not.
     reason : str
@@ -38,8 +43,59 @@ class History:
     reason: str = ""
     interrupted: bool = False
 
+    def save(self, path, settings=""):
+        """Write to an .npz file, whole or not at all; ``settings`` is a line to find again in it."""
+        path = Path(path)
+        part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        with open(part, "wb") as file:
+            np.savez_compressed(
+                file,
+                loss=self.loss,
+                W=self.W,
+                diverged_at=np.array([] if self.diverged_at is None else [self.diverged_at], int),
+                reason=np.array(self.reason),
+                interrupted=np.array(self.interrupted),
+                settings=np.array(settings),
+                allow_pickle=False,
+                **{f"recorded.{name}": values for name, values in self.recorded.items()},
+            )
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
 
-def train(task, rule, lr, steps, *, seed=None, progress=True, record=None, **solver):
+    @classmethod
+    def load(cls, path):
+        """Return the history that :meth:`save` wrote, and its settings."""
+        with np.load(path, allow_pickle=False) as file:
+            recorded = {
+                name.removeprefix("recorded."): file[name]
+                for name in file.files
+                if name.startswith("recorded.")
+            }
+            history = cls(
+                file["loss"],
+                file["W"],
+                recorded,
+                next(iter(file["diverged_at"].tolist()), None),
+                str(file["reason"]),
+                bool(file["interrupted"]),
+            )
+            return history, str(file["settings"])
+
+
+def train(
+    task,
+    rule,
+    lr,
+    steps,
+    *,
+    seed=None,
+    progress=True,
+    record=None,
+    every=1,
+    solve=solve,
+    **solver,
+):
     """Train a task's weights by a rule, W ← W + rule(W, point, error, lr).
 
     Parameters
@@ -47,7 +103,8 @@ def train(task, rule, lr, steps, *, seed=None, progress=True, record=None, **sol
     task : Task
         What to learn; see :mod:`fpnotes.tasks`.
     rule : callable
-        ``rule(W, point, error, lr) -> dW``; see :mod:`fpnotes.rules`.
+        ``rule(W, point, error, lr) -> dW``; see :mod:`fpnotes.rules`. A rule with a state, such as
+        momentum, starts as it was given and is left as it was.
     lr : float
         Learning rate η.
     steps : int
@@ -57,9 +114,13 @@ def train(task, rule, lr, steps, *, seed=None, progress=True, record=None, **sol
     progress : bool
         Show a progress bar.
     record : dict of callables, optional
-        ``{"name": function(W, point)}``: what else to keep at every step.
+        ``{"name": function(W, point)}``: what else to keep.
+    every : int
+        Record before the first step, then after every so many steps, and after the last.
+    solve : callable
+        How fixed points are found; called as :func:`fpnotes.solvers.solve`.
     **solver
-        Options of :func:`fpnotes.solvers.solve`, such as tol.
+        Its options, such as tol.
 
     Returns
     -------
@@ -67,22 +128,32 @@ def train(task, rule, lr, steps, *, seed=None, progress=True, record=None, **sol
         A run that breaks down (no fixed point, a step onto a singularity, numbers that are not finite) stops
         there: the history holds all that came before and says when and why. So does one that is
         interrupted by hand, with a warning.
+
+    Raises
+    ------
+    ValueError, TypeError
+        When an argument has the wrong value or type; the message names it.
     """
-    lr, steps = positive("lr", lr), count("steps", steps)
-    rng = np.random.default_rng(seed)
+    lr, steps, every = positive("lr", lr), count("steps", steps), count("every", every)
+    if record and "step" in record:
+        raise ValueError("record cannot hold the name 'step', under which train counts")
+    rule = copy.deepcopy(rule)
+    batches = task.batches(np.random.default_rng(seed))
     W = task.W0.copy()
-    losses, kept = [], {name: [] for name in record or {}}
+    losses, kept = [], {name: [] for name in ("step", *record)} if record else {}
     history = History(np.empty(0), W)
 
     def measure(step):
-        x, y = task.batch(step, rng)
+        x, y = next(batches)
         point = solve(W, x, task.activation, **solver)
         loss = float(task.loss(point.r, y))
         if not np.isfinite(loss):
             raise FloatingPointError("the loss is not finite")
         losses.append(loss)
-        for name, function in (record or {}).items():
-            kept[name].append(function(W, point))
+        if record and (step % every == 0 or step == steps):
+            values = {name: function(W, point) for name, function in record.items()}
+            for name, value in {"step": step, **values}.items():
+                kept[name].append(value)
         return point, y
 
     step = 0
@@ -104,4 +175,138 @@ def train(task, rule, lr, steps, *, seed=None, progress=True, record=None, **sol
         warnings.warn(f"interrupted after {step} of {steps} steps", RuntimeWarning, stacklevel=2)
     history.W, history.loss = W, np.array(losses)
     history.recorded = {name: np.array(values) for name, values in kept.items()}
+    return history
+
+
+def sweep(
+    task,
+    rates,
+    steps,
+    *,
+    seeds=(None,),
+    folder=None,
+    executor=None,
+    progress=True,
+    settings="",
+    **options,
+):
+    """Train once for every rule, learning rate and seed, on as many cores or machines as there are.
+
+    Every run uses one BLAS thread, so that runs can share cores, and so that its numbers are the same
+    whoever runs it.
+
+    Parameters
+    ----------
+    task : Task or callable
+        What to learn, or ``task(seed)`` that returns it.
+    rates : dict
+        ``{rule: [lr, ...]}``: the learning rates of each rule. Rules are told apart by ``__name__``.
+    steps : int
+        Updates a run.
+    seeds : iterable of int or None
+        Each is passed to ``train``, and to ``task`` where that is callable.
+    folder : path, optional
+        Where each run is kept as soon as it is finished. Runs found there are not repeated: a sweep that
+        was stopped or killed goes on when it is called again.
+    executor : concurrent.futures.Executor, optional
+        What runs them: a pool of the standard library, Dask's ``Client.get_executor()``, mpi4py's
+        ``MPIPoolExecutor``. By default they run here, one after the other. A pool of processes needs
+        functions that can be pickled, so no lambdas. The caller shuts it down.
+    progress : bool
+        Show a progress bar over runs.
+    settings : str
+        What a run depends on besides steps and options, such as the task's data. Kept in the folder's
+        files with those; a file with other settings raises instead of being taken for this run.
+    **options
+        Of :func:`train`.
+
+    Returns
+    -------
+    dict
+        ``{(rule's name, lr, seed): History}``. If it is interrupted by hand, the runs that had
+        finished, with a warning.
+
+    Raises
+    ------
+    ValueError
+        When a file in ``folder`` was made with other settings, or two rules share a name.
+    """
+    names = [_name(rule) for rule in rates]
+    if len(set(names)) < len(names):
+        raise ValueError(f"rates must hold rules with different names, not {sorted(names)}")
+    told = (f"{name}={_name(value)}" for name, value in sorted(options.items()))
+    settings = "; ".join([f"{count('steps', steps)} steps", *told, settings])
+    jobs = {
+        (_name(rule), positive("rates", lr), seed): rule
+        for seed in seeds
+        for rule, lrs in rates.items()
+        for lr in lrs
+    }
+    paths = dict.fromkeys(jobs)
+    if folder is not None:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        paths = {key: Path(folder) / "{}-lr{:g}-seed{}.npz".format(*key) for key in jobs}
+    done = {key: _find(path, settings) for key, path in paths.items() if path and path.exists()}
+    todo = {
+        key: (task, rule, *key[1:], steps, paths[key], settings, options)
+        for key, rule in jobs.items()
+        if key not in done
+    }
+    bar = tqdm(total=len(jobs), initial=len(done), disable=not progress, desc="runs")
+    futures = {}
+    try:
+        if executor is None:
+            for key, arguments in todo.items():
+                history = _run(*arguments)
+                if history.interrupted:
+                    raise KeyboardInterrupt
+                done[key] = history
+                bar.update()
+        else:
+            futures = {executor.submit(_run, *arguments): key for key, arguments in todo.items()}
+            for future in as_completed(futures):
+                done[futures[future]] = future.result()
+                bar.update()
+    except (KeyboardInterrupt, CancelledError):
+        warnings.warn(
+            f"interrupted after {len(done)} of {len(jobs)} runs", RuntimeWarning, stacklevel=2
+        )
+    finally:
+        for future in futures:
+            future.cancel()
+        bar.close()
+    return {key: done[key] for key in jobs if key in done}
+
+
+def _name(value):
+    """Name a function, or what a mapping holds; write other values out."""
+    if isinstance(value, dict):
+        return f"({', '.join(sorted(value))})"
+    return getattr(value, "__name__", repr(value))
+
+
+def _find(path, settings):
+    history, made_with = History.load(path)
+    if made_with != settings:
+        raise ValueError(
+            f"folder holds {path.name} from a sweep with other settings ({made_with!r}, not "
+            f"{settings!r}): choose another folder, or delete it"
+        )
+    return history
+
+
+def _run(task, rule, lr, seed, steps, path, settings, options):
+    """Train once, and keep the finished run."""
+    with threadpool_limits(1):
+        history = train(
+            task(seed) if callable(task) else task,
+            rule,
+            lr,
+            steps,
+            seed=seed,
+            progress=False,
+            **options,
+        )
+    if path and not history.interrupted:
+        history.save(path, settings)
     return history

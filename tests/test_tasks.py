@@ -5,7 +5,10 @@ import numpy as np
 import pytest
 
 from fpnotes import solve
-from fpnotes.tasks import LinearRegression, Task
+from fpnotes.digits import load_digits
+from fpnotes.rules import linearized
+from fpnotes.tasks import Digits, LinearRegression, Task, cross_entropy
+from fpnotes.training import train
 
 
 def test_the_published_regression_is_drawn_in_the_authors_order():
@@ -71,3 +74,88 @@ def test_what_does_not_match_is_named(options, message):
     good = {"W0": np.zeros((3, 3)), "x": np.ones((4, 3)), "y": np.ones((4, 3))}
     with pytest.raises(ValueError, match=message):
         LinearRegression(**good | options)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return Digits.published(seed=1, n=40)
+
+
+def test_the_published_digits_are_drawn_as_the_protocol_says(digits):
+    assert digits.x.shape == (10_000, 40) and digits.test_x.shape == (10_000, 40)
+    assert digits.x.dtype == digits.W0.dtype == digits.readout.dtype == np.float32
+    assert np.linalg.norm(digits.W0) == pytest.approx(0.5 * np.sqrt(40), rel=0.1)
+    assert np.linalg.norm(digits.readout) == pytest.approx(np.sqrt(10), rel=0.15)
+    other = Digits.published(seed=2, n=40)
+    assert not np.array_equal(other.W0, digits.W0) and np.array_equal(other.y, digits.y)
+
+
+def test_pixels_lie_between_zero_and_one():
+    """Input weights randn/√784 make the variance over neurons that of the mean squared pixel."""
+    task = Digits.published(seed=0, n=400)
+    images = load_digits()
+    power = ((images.test_images / 255.0) ** 2).mean()
+    assert (task.test_x**2).mean() == pytest.approx(power, rel=0.2)
+
+
+def test_an_epoch_deals_every_sample_out_once(digits):
+    batches = digits.batches(np.random.default_rng(0))
+    first, second = ([next(batches) for _ in range(20)] for _ in range(2))
+    assert [len(x) for x, _ in first] == 19 * [512] + [272]
+    for epoch in first, second:
+        x = np.concatenate([x for x, _ in epoch])
+        assert np.array_equal(np.sort(x[:, 0]), np.sort(digits.x[:, 0]))
+        y = np.concatenate([y for _, y in epoch])
+        assert np.array_equal(np.sort(y), np.sort(digits.y))
+    assert not np.array_equal(first[0][0], second[0][0])
+
+
+def test_the_error_of_digits_is_the_derivative_of_their_loss(digits):
+    rng = np.random.default_rng(0)
+    task = Digits.published(n=15, dtype=np.float64)
+    r, y = rng.standard_normal((6, 15)), rng.integers(10, size=6)
+    by_autograd = Task.error(task, r, y)
+    assert np.allclose(task.error(r, y), by_autograd, rtol=1e-12, atol=1e-15)
+    assert task.error(1e4 * r, y) == pytest.approx(Task.error(task, 1e4 * r, y), abs=1e-12)
+
+
+def test_cross_entropy_of_known_scores():
+    """Equal scores of K classes cost log K; a sure right answer costs nothing, a sure wrong one its lead."""
+    assert cross_entropy(np.zeros((3, 10)), np.array([0, 4, 9])) == pytest.approx(np.log(10))
+    scores = np.array([[1e3, 0.0], [1e3, 0.0]])
+    assert cross_entropy(scores, np.array([0, 0])) == 0
+    assert cross_entropy(scores, np.array([1, 1])) == pytest.approx(1e3)
+
+
+def test_digits_are_learned_and_tested_on_others(digits):
+    history = train(digits, linearized, 0.1, 40, seed=0, progress=False)
+    point, loss, accuracy = digits.test(history.W)
+    assert point.converged.all() and point.r.shape == (10_000, 40)
+    _, loss0, accuracy0 = digits.test(digits.W0, 2000)
+    assert loss < loss0 and accuracy > accuracy0
+    assert accuracy == np.mean((point.r @ digits.readout.T).argmax(1) == digits.test_y)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"y": np.zeros((10, 1))}, "y must be a label a sample"),
+        ({"y": np.full(10, 4)}, "y must hold labels from 0 to 3"),
+        ({"test_y": np.array([0])}, "test_y must be a label a sample"),
+        ({"readout": np.zeros((4, 3))}, "readout must have shape"),
+        ({"test_x": np.zeros((2, 3))}, "test_x must have shape"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+    ],
+)
+def test_wrong_digits_are_named(change, message):
+    good = {
+        "W0": np.zeros((5, 5)),
+        "x": np.zeros((10, 5)),
+        "y": np.zeros(10, int),
+        "readout": np.zeros((4, 5)),
+        "test_x": np.zeros((2, 5)),
+        "test_y": np.array([0, 3]),
+    }
+    Digits(**good)
+    with pytest.raises(ValueError, match=message):
+        Digits(**{**good, **change})

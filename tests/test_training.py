@@ -1,12 +1,22 @@
 """Training runs: what they compute, what they record, and how they end."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+
 import autograd.numpy as anp
 import numpy as np
 import pytest
+from distributed import Client, LocalCluster
 
 from fpnotes.rules import gradient, linearized, reparameterized
 from fpnotes.tasks import LinearRegression, Task
-from fpnotes.training import train
+from fpnotes.training import History, sweep, train
 
 
 @pytest.fixture(scope="module")
@@ -116,9 +126,10 @@ def test_a_mistake_in_a_rule_is_not_taken_for_divergence(task):
 
 def test_the_seed_decides_the_batches():
     class Sampled(LinearRegression):
-        def batch(self, step, rng):
-            rows = rng.choice(len(self.x), 4, replace=False)
-            return self.x[rows], self.y[rows]
+        def batches(self, rng):
+            while True:
+                rows = rng.choice(len(self.x), 4, replace=False)
+                yield self.x[rows], self.y[rows]
 
     published = LinearRegression.published(n=8, m=20)
     task = Sampled(published.W0, published.x, published.y)
@@ -132,3 +143,200 @@ def test_the_seed_decides_the_batches():
 def test_wrong_arguments_are_named(task, lr, steps, message):
     with pytest.raises(ValueError, match=message):
         train(task, gradient, lr, steps, progress=False)
+
+
+def test_recording_now_and_then_says_when(task):
+    record = {"loss": lambda W, point: task.loss(point.r, task.y)}
+    history = train(task, linearized, 0.1, 7, progress=False, record=record, every=3)
+    assert history.recorded["step"].tolist() == [0, 3, 6, 7]
+    assert np.array_equal(history.recorded["loss"], history.loss[[0, 3, 6, 7]])
+    with pytest.raises(ValueError, match="'step'"):
+        train(task, linearized, 0.1, 7, progress=False, record={"step": print})
+
+
+def test_a_rule_with_a_state_starts_anew_in_every_run(task):
+    class Momentum:
+        dW = 0.0
+
+        def __call__(self, *arguments):
+            self.dW = 0.9 * self.dW + linearized(*arguments)
+            return self.dW
+
+    rule = Momentum()
+    first, second = (train(task, rule, 0.01, 5, progress=False).loss for _ in range(2))
+    assert np.array_equal(first, second) and rule.dW == 0
+    assert first[-1] < train(task, linearized, 0.01, 5, progress=False).loss[-1]
+
+
+@pytest.mark.parametrize("end", ["finished", "diverged", "interrupted"])
+def test_a_saved_history_is_read_back_whole(task, tmp_path, end):
+    record = {"W": lambda W, point: W.copy()}
+    history = train(task, linearized, 0.1, 3, progress=False, record=record)
+    if end == "diverged":
+        history.diverged_at, history.reason = 3, "the loss is not finite"
+    history.interrupted = end == "interrupted"
+    history.save(tmp_path / "run.npz", "as told")
+    again, settings = History.load(tmp_path / "run.npz")
+    assert settings == "as told" and list(tmp_path.iterdir()) == [tmp_path / "run.npz"]
+    assert np.array_equal(again.loss, history.loss) and np.array_equal(again.W, history.W)
+    assert again.recorded.keys() == history.recorded.keys() == {"step", "W"}
+    assert all(np.array_equal(again.recorded[k], v) for k, v in history.recorded.items())
+    assert again.diverged_at == history.diverged_at and again.reason == history.reason
+    assert again.interrupted == history.interrupted
+
+
+# ---- Sweeps. The task is a function of the seed, and all of it can be pickled. ----
+
+
+class Sampled(LinearRegression):
+    """A regression whose batches are drawn."""
+
+    def batches(self, rng):
+        while True:
+            rows = rng.choice(len(self.x), 6, replace=False)
+            yield self.x[rows], self.y[rows]
+
+
+def drawn(seed):
+    rng = np.random.default_rng(seed)
+    W0 = 0.5 * rng.standard_normal((12, 12)) / np.sqrt(12)
+    return Sampled(W0, rng.standard_normal((8, 12)), rng.standard_normal((8, 12)))
+
+
+RATES = {gradient: [0.01, 0.1], linearized: [0.1], reparameterized: [0.1]}
+sweep_drawn = partial(sweep, drawn, RATES, 20, seeds=[3, 4], progress=False)
+
+
+@pytest.fixture(scope="module")
+def serial():
+    return sweep_drawn()
+
+
+def same(runs, expected):
+    assert list(runs) == list(expected)
+    for run, other in zip(runs.values(), expected.values(), strict=True):
+        assert np.array_equal(run.loss, other.loss) and np.array_equal(run.W, other.W)
+        assert run.diverged_at == other.diverged_at
+
+
+def test_a_sweep_is_its_runs(serial):
+    assert set(serial) == {
+        (name, lr, seed)
+        for name, lr in [
+            ("gradient", 0.01),
+            ("gradient", 0.1),
+            ("linearized", 0.1),
+            ("reparameterized", 0.1),
+        ]
+        for seed in (3, 4)
+    }
+    alone = train(drawn(4), gradient, 0.1, 20, seed=4, progress=False)
+    assert np.array_equal(serial["gradient", 0.1, 4].loss, alone.loss)
+    assert not np.array_equal(serial["gradient", 0.1, 3].loss, alone.loss)
+
+
+def test_threads_give_the_numbers_of_a_serial_sweep(serial):
+    with ThreadPoolExecutor(2) as executor:
+        same(sweep_drawn(executor=executor), serial)
+
+
+def test_processes_give_the_numbers_of_a_serial_sweep(serial, tmp_path):
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as executor:
+        same(sweep_drawn(executor=executor, folder=tmp_path), serial)
+    same(sweep_drawn(folder=tmp_path), serial)
+
+
+@pytest.mark.filterwarnings("default")  # of Dask's own
+def test_a_dask_cluster_gives_the_numbers_of_a_serial_sweep(serial):
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
+        Client(cluster) as client,
+    ):
+        same(sweep_drawn(executor=client.get_executor()), serial)
+
+
+class Counting:
+    """A rule that counts its calls over all runs, and can be told to interrupt one."""
+
+    __name__ = "counting"
+
+    def __init__(self, interrupt_at=None):
+        self.calls, self.interrupt_at = [], interrupt_at
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def __call__(self, *arguments):
+        self.calls.append(1)
+        if len(self.calls) == self.interrupt_at:
+            raise KeyboardInterrupt
+        return linearized(*arguments)
+
+
+def test_an_interrupted_sweep_goes_on_where_it_stopped(tmp_path):
+    once = partial(sweep, drawn, steps=10, seeds=range(3), folder=tmp_path, progress=False)
+    with pytest.warns(RuntimeWarning) as warned:
+        runs = once(rates={Counting(interrupt_at=15): [0.01]})
+    assert "interrupted after 1 of 3 runs" in str(warned[-1].message)
+    assert list(runs) == [("counting", 0.01, 0)]
+    rest = Counting()
+    runs = once(rates={rest: [0.01]})
+    assert len(rest.calls) == 20 and len(runs) == 3
+    whole = sweep(drawn, {Counting(): [0.01]}, 10, seeds=range(3), progress=False)
+    same(runs, whole)
+    same(once(rates={Counting(interrupt_at=1): [0.01]}), whole)  # all found, none run
+
+
+SCRIPT = """
+import sys, time
+from test_training import drawn, linearized, sweep
+def slow(*arguments):
+    time.sleep(0.005)
+    return linearized(*arguments)
+sweep(drawn, {slow: [0.01]}, 20, seeds=range(100), folder=sys.argv[1], progress=False)
+"""
+
+
+def test_a_killed_sweep_loses_no_finished_run(tmp_path):
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), *sys.path]),
+    }
+    process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path)], env=environment)
+    deadline = time.monotonic() + 60
+    while len(list(tmp_path.glob("slow*.npz"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    kept = sorted(tmp_path.glob("slow*.npz"))
+    assert 3 <= len(kept) < 100
+    for path in kept:
+        assert len(History.load(path)[0].loss) == 21
+    before = {path: path.stat().st_mtime_ns for path in kept}
+
+    rest = Counting()
+    rest.__name__ = "slow"
+    runs = sweep(
+        drawn, {rest: [0.01]}, 20, seeds=range(len(kept) + 2), folder=tmp_path, progress=False
+    )
+    assert len(rest.calls) == 40 and len(runs) == len(kept) + 2
+    assert all(path.stat().st_mtime_ns == at for path, at in before.items())
+
+
+def test_a_folder_of_another_sweep_is_refused(tmp_path):
+    sweep_drawn(folder=tmp_path)
+    with pytest.raises(ValueError, match="folder holds .* other settings"):
+        sweep_drawn(folder=tmp_path, tol=1e-6)
+    with pytest.raises(ValueError, match="folder holds .* other settings"):
+        sweep_drawn(folder=tmp_path, settings="other data")
+    with pytest.raises(ValueError, match="21 steps"):
+        sweep(drawn, RATES, 21, seeds=[3, 4], folder=tmp_path, progress=False)
+
+
+def test_two_rules_of_one_name_are_refused():
+    def gradient_again(*arguments):
+        return gradient(*arguments)
+
+    gradient_again.__name__ = "gradient"
+    with pytest.raises(ValueError, match="different names"):
+        sweep(drawn, {gradient: [1], gradient_again: [1]}, 5, progress=False)
