@@ -113,8 +113,9 @@ def train(
         For the order of a task's batches.
     progress : bool
         Show a progress bar.
-    record : dict of callables, optional
-        ``{"name": function(W, point)}``: what else to keep.
+    record : dict of callables, or callable, optional
+        What else to keep: ``{"name": function(W, point)}``, or one ``function(task, W, point)`` that
+        returns the values by name.
     every : int
         Record before the first step, then after every so many steps, and after the last.
     solve : callable
@@ -135,12 +136,10 @@ def train(
         When an argument has the wrong value or type; the message names it.
     """
     lr, steps, every = positive("lr", lr), count("steps", steps), count("every", every)
-    if record and "step" in record:
-        raise ValueError("record cannot hold the name 'step', under which train counts")
     rule = copy.deepcopy(rule)
     batches = task.batches(np.random.default_rng(seed))
     W = task.W0.copy()
-    losses, kept = [], {name: [] for name in ("step", *record)} if record else {}
+    losses, kept = [], {}
     history = History(np.empty(0), W)
 
     def measure(step):
@@ -151,9 +150,15 @@ def train(
             raise FloatingPointError("the loss is not finite")
         losses.append(loss)
         if record and (step % every == 0 or step == steps):
-            values = {name: function(W, point) for name, function in record.items()}
+            values = (
+                record(task, W, point)
+                if callable(record)
+                else {name: function(W, point) for name, function in record.items()}
+            )
+            if "step" in values:
+                raise ValueError("record cannot give the name 'step', under which train counts")
             for name, value in {"step": step, **values}.items():
-                kept[name].append(value)
+                kept.setdefault(name, []).append(value)
         return point, y
 
     step = 0

@@ -150,6 +150,13 @@ def test_recording_now_and_then_says_when(task):
     history = train(task, linearized, 0.1, 7, progress=False, record=record, every=3)
     assert history.recorded["step"].tolist() == [0, 3, 6, 7]
     assert np.array_equal(history.recorded["loss"], history.loss[[0, 3, 6, 7]])
+
+    def both(task, W, point):
+        return {"loss": task.loss(point.r, task.y), "norm": np.linalg.norm(W)}
+
+    again = train(task, linearized, 0.1, 7, progress=False, record=both, every=3).recorded
+    assert set(again) == {"step", "loss", "norm"} and again["norm"].shape == (4,)
+    assert np.array_equal(again["loss"], history.recorded["loss"])
     with pytest.raises(ValueError, match="'step'"):
         train(task, linearized, 0.1, 7, progress=False, record={"step": print})
 
