@@ -30,7 +30,7 @@ def instance(seed, curve="tanh", n=6, m=4):
 
 
 def samples(W, point, error):
-    """Yield, a sample, its one-sample fixed point's numbers: r, g, e, I − GW, I − WG and ∇ⱼ."""
+    """Yield, a sample, its one-sample fixed point's numbers: r, g, e, I − GW, I − WG and ∇ʲ."""
     eye = np.eye(len(W))
     for r, g, e in zip(point.r, point.gain, error, strict=True):
         K, M = eye - g[:, None] * W, eye - W * g
@@ -75,7 +75,7 @@ def test_gains_commute_past_the_recurrence(seed):
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("curve", CURVES)
 def test_linearized_rule_of_a_batch(seed, curve):
-    """Both forms of ΔW₃ equal the package's: gradients between Pⱼ and Qⱼ, and outer products."""
+    """Both forms of ΔW₃ equal the package's: gradients between Pʲ and Qʲ, and outer products."""
     W, point, error = instance(seed, curve)
     lr = 0.3
     by_gradients = outer = 0
@@ -105,7 +105,7 @@ def test_one_neuron(seed):
 @pytest.mark.checks("eq-gain-metric")
 @pytest.mark.parametrize("seed", SEEDS)
 def test_metric_of_one_sample(seed):
-    """The norm is ‖G⁻¹ dA G⁻¹‖ with dA by differences; in its inner product PⱼV Qⱼ is the gradient."""
+    """The norm is ‖G⁻¹ dA G⁻¹‖ with dA by differences; in its inner product PʲV Qʲ is the gradient."""
     W, point, error = instance(seed)
     rng = np.random.default_rng(seed + 100)
     for _r, g, _e, K, M, slope in samples(W, point, error):
@@ -145,7 +145,7 @@ def test_factor_of_equal_gains(seed):
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("curve", CURVES)
 def test_descent_for_each_sample(seed, curve):
-    """⟨ΔW₃ʲ, ∇ⱼ⟩ = −η‖Ge‖²‖(I − GW)r‖², and is 0 only with ∇ⱼ, for every f–I curve, falling ones too."""
+    """⟨ΔW₃ʲ, ∇ʲ⟩ = −η‖Ge‖²‖(I − GW)r‖², and is 0 only with ∇ʲ, for every f–I curve, falling ones too."""
     W, point, error = instance(seed, curve)
     for j, (r, g, e, K, _M, slope) in enumerate(samples(W, point, error)):
         one = alone(point, j, curve)
@@ -227,11 +227,42 @@ def test_variant_without_gains(seed, curve):
     assert not linearized(W, saturated, error, 0.3).any()
 
 
+@pytest.mark.checks("thm-without-gains")
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("curve", ["tanh", "softplus", "linear"])
+def test_variant_without_gains_is_a_gradient_for_one_sample(seed, curve):
+    """With positive gains ΔW₄ʲ is −ηP′∇ʲQ′, between positive definite P′ and Q′: it represents −η dJ."""
+    W, point, error = instance(seed, curve)
+    rng = np.random.default_rng(seed + 100)
+    for j, (_r, g, _e, _K, M, slope) in enumerate(samples(W, point, error)):
+        assert (g > 0).all()
+        P, Q = M @ np.diag(1 / g) @ M.T, M.T @ M
+        assert np.linalg.eigvalsh(P).min() > 0 and np.linalg.eigvalsh(Q).min() > 0
+        step = linearized_without_gains(W, alone(point, j, curve), error[j : j + 1], 0.3)
+        np.testing.assert_allclose(step, -0.3 * P @ slope @ Q, rtol=1e-7, atol=1e-11)
+        D = rng.standard_normal(W.shape)
+        inner = np.sum(np.linalg.solve(P, step) @ np.linalg.inv(Q) * D)
+        np.testing.assert_allclose(inner, -0.3 * np.sum(slope * D), rtol=1e-6, atol=1e-10)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_variant_without_gains_of_one_neuron(seed):
+    """For one neuron and one sample ΔW₄ is ΔW₃/g."""
+    rng = np.random.default_rng(seed)
+    W, error = rng.uniform(-3, 0.9, (1, 1)), rng.standard_normal((1, 1))
+    point = solve(W, rng.standard_normal((1, 1)), tol=1e-13)
+    np.testing.assert_allclose(
+        linearized_without_gains(W, point, error, 0.1),
+        linearized(W, point, error, 0.1) / point.gain,
+        rtol=1e-12,
+    )
+
+
 @pytest.mark.checks("eq-without-gains-descent")
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("curve", CURVES)
 def test_descent_of_the_variant_without_gains(seed, curve):
-    """⟨ΔW₄ʲ, ∇ⱼ⟩ = −η Σ g e² ‖(I − WG)r‖²: never an ascent unless a gain is negative."""
+    """⟨ΔW₄ʲ, ∇ʲ⟩ = −η Σ g e² ‖(I − WG)r‖²: never an ascent unless a gain is negative."""
     W, point, error = instance(seed, curve)
     for j, (r, g, e, _K, M, slope) in enumerate(samples(W, point, error)):
         one = alone(point, j, curve)
