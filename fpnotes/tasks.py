@@ -111,7 +111,7 @@ class LinearRegression(Task):
         return cls(W0=W_init, x=X.T, y=Y.T)
 
     @classmethod
-    def one_neuron(cls, w0=0.0, *, w_star=-1.0, m=500, seed=2023):
+    def one_neuron(cls, w0=0.0, *, w_star=-1.0, m=500, seed=0):
         """Return the regression of [ZR24] for one neuron: y = x/(1 − w*) plus noise of size 0.02.
 
         Parameters
@@ -123,11 +123,11 @@ class LinearRegression(Task):
         m : int
             Samples, x ~ 0.1·randn.
         seed : int
-            Of NumPy's legacy generator.
+            The paper names none.
         """
-        rng = np.random.RandomState(seed)
-        x = 0.1 * rng.randn(m, 1)
-        y = x / (1 - w_star) + 0.02 * rng.randn(m, 1)
+        rng = np.random.default_rng(seed)
+        x = 0.1 * rng.standard_normal((m, 1))
+        y = x / (1 - w_star) + 0.02 * rng.standard_normal((m, 1))
         return cls(W0=np.array([[float(w0)]]), x=x, y=y)
 
 

@@ -173,11 +173,11 @@ def test_descent_on_A(seed, n, m):
 @pytest.mark.parametrize("n, m", SHAPES)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_descent_on_A_converges_below_two_over_L(seed, n, m):
-    """Below η = 2/L the loss only falls, to least squares; at 2/L it does not, and above it diverges."""
+    """Below η = 2/ℓmax the loss only falls, to least squares; at 2/ℓmax not, and above it diverges."""
     task = random_task(seed, n, m)
     ell, _ = modes(task)
-    L = 2 / m * np.linalg.eigvalsh(task.x.T @ task.x).max()
-    np.testing.assert_allclose(L, ell.max())
+    largest = np.linalg.eigvalsh(2 / m * task.x.T @ task.x).max()
+    np.testing.assert_allclose(largest, ell.max())
     least = loss((np.linalg.pinv(task.x) @ task.y).T, task)
 
     def losses(lr, steps):
@@ -187,11 +187,11 @@ def test_descent_on_A_converges_below_two_over_L(seed, n, m):
             A = A - lr * 2 / m * (task.x @ A.T - task.y).T @ task.x
         return np.array(found)
 
-    safe = losses(1.98 / L, 3000)
+    safe = losses(1.98 / largest, 3000)
     assert (np.diff(safe) <= 1e-12 * safe[0]).all()
     np.testing.assert_allclose(safe[-1], least, rtol=1e-5, atol=1e-5 * safe[0])
-    assert losses(2.1 / L, 400)[-1] > 1e6 * safe[0]
-    assert losses(2 / L, 3000)[-1] > least + 1e-3 * safe[0]
+    assert losses(2.1 / largest, 400)[-1] > 1e6 * safe[0]
+    assert losses(2 / largest, 3000)[-1] > least + 1e-3 * safe[0]
 
 
 @pytest.mark.checks("eq-learning-curve")
