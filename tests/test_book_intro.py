@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fpnotes import gradient, solve
+from fpnotes import gradient, linearized, reparameterized, solve
+from fpnotes.geometry import Euclidean, Reparameterized
 
 BOOK = Path(__file__).parents[1] / "book"
 
@@ -45,31 +46,58 @@ def test_the_error_is_infinite_on_a_wall(page, seed):
 
 
 @pytest.mark.parametrize("start", [(0.1, 0.2), (-0.3, 0.1), (0.7, -0.6)])
-def test_a_step_is_the_gradient_rule_on_the_map(page, start):
-    start, lr = np.array([start]), 1e-3
-    first, second = page["descend"](start, lr, 1)
-    W = page["weights"](*start[0])
+@pytest.mark.parametrize(
+    ("name", "rule", "metric"),
+    [
+        ("gradient", gradient, Euclidean()),
+        ("reparameterized", reparameterized, Reparameterized()),
+        ("linearized", linearized, Reparameterized()),
+    ],
+)
+def test_a_step_is_the_rule_projected_on_the_map(page, name, rule, metric, start):
+    """What the projection leaves out is orthogonal to the map, in the rule's own metric."""
+    W = page["weights"](*start)
     point = solve(W, page["x"], "linear")
-    dW = gradient(W, point, 2 * (point.r - page["y"]) / page["m"], lr)
-    expected = [(dW * page[direction]).sum() for direction in "UV"]
-    np.testing.assert_allclose((second - first)[0], expected, rtol=1e-8)
+    dW = rule(W, point, 2 * (point.r - page["y"]) / page["m"], 0.3)
+    a, b = (page["step"](name, np.array([start]), 0.3) - start)[0]
+    left_out = dW - a * page["U"] - b * page["V"]
+    for direction in (page["U"], page["V"]):
+        cosine = metric.inner(W, left_out, direction) / (
+            metric.norm(W, dW) * metric.norm(W, direction)
+        )
+        assert abs(cosine) < 1e-9
 
 
-def test_a_step_is_downhill_by_the_slope_of_the_error(page):
-    at, h = np.array([[-0.15, 0.25]]), 1e-6
-    first, second = page["descend"](at, 1.0, 1)
+def test_a_step_of_gradient_descent_is_downhill_by_the_slope_of_the_error(page):
+    at, h = np.array([-0.15, 0.25]), 1e-6
     slopes = [
-        (page["loss"](page["weights"](*(at[0] + d))) - page["loss"](page["weights"](*(at[0] - d))))
+        (page["loss"](page["weights"](*(at + d))) - page["loss"](page["weights"](*(at - d))))
         / (2 * h)
         for d in h * np.eye(2)
     ]
-    np.testing.assert_allclose((first - second)[0], slopes, rtol=1e-5)
+    U, V = page["U"], page["V"]
+    lengths = np.array([[(D * E).sum() for D in (U, V)] for E in (U, V)])
+    moved = at - page["step"]("gradient", at[None], 1.0)[0]
+    np.testing.assert_allclose(lengths @ moved, slopes, rtol=1e-5)
 
 
-def test_the_paths_that_stay_on_the_map_have_come_to_rest(page):
-    stayed = ~page["off_map"]
-    moved = np.linalg.norm(page["paths"][-1] - page["paths"][-101], axis=-1)
-    assert (moved[stayed] < 1e-4).all()
+def test_the_rules_of_the_paper_come_to_rest_at_the_star_or_in_a_valley(page):
+    """ΔW₃ rests where the slope is 0 on the map, and ΔW₂, a longer step, beside it."""
+    rest = page["faster"]["linearized"]
+    assert (np.linalg.norm(rest[-1] - rest[-101], axis=-1) < 1e-6).all()
+    here = page["loss"](page["weights"](*rest[-1].T))
+    for turn in np.linspace(0, 2 * np.pi, 8, endpoint=False):
+        around = rest[-1] + 1e-4 * np.array([np.cos(turn), np.sin(turn)])
+        assert (page["loss"](page["weights"](*around.T)) > here).all()
+    assert np.linalg.norm(page["faster"]["reparameterized"][-1] - rest[-1], axis=-1).max() < 0.02
+
+
+def test_the_two_rules_of_the_paper_run_on_top_of_one_another(page):
+    one, other = (page["paths"][rule] for rule in ("reparameterized", "linearized"))
+    # Each point of one path is nearer to the other path than a line is wide: 0.005 of the map's side.
+    for a, b in zip(one.swapaxes(0, 1), other.swapaxes(0, 1), strict=True):
+        distances = np.linalg.norm(a[::40, None] - b, axis=-1).min(axis=1)
+        assert distances.max() < 0.01
 
 
 def test_the_reference_documents_every_public_module():
