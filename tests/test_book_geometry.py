@@ -133,26 +133,26 @@ def test_two_forms_of_the_gradient(seed):
 @pytest.mark.checks("thm-finite-step")
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_reparameterized_rule_is_steepest_at_a_finite_distance(seed):
-    """Of many W′ within distance δ none makes the linearized loss lower than W + ΔW₂, which is at δ."""
+    """Of many W′ within distance ε none makes the linearized loss lower than W + ΔW₂, which is at ε."""
     rng, W, _, point, error = network(seed)
     _, D_A = nabla(W, point, error)
-    delta = 0.7 * distance_to_singularity(W)
-    eta = delta / np.linalg.norm(D_A)
+    eps = 0.7 * distance_to_singularity(W)
+    eta = eps / np.linalg.norm(D_A)
     after = W + reparameterized(W, point, error, eta)
     A = METRIC.A(W)
 
     def change(W1):
         return np.sum(D_A * (METRIC.A(W1) - A))
 
-    assert METRIC.distance(W, after) == pytest.approx(delta)
+    assert METRIC.distance(W, after) == pytest.approx(eps)
     lowest = change(after)
     for k in range(400):
         # Some of them anywhere in the ball, some close to the best.
         V = rng.standard_normal((5, 5))
-        K = METRIC.A(after) - A + 0.05 * delta * V if k % 2 else V
-        K *= delta * rng.uniform(0.9, 1) / np.linalg.norm(K)
+        K = METRIC.A(after) - A + 0.05 * eps * V if k % 2 else V
+        K *= eps * rng.uniform(0.9, 1) / np.linalg.norm(K)
         W1 = METRIC.weights(A + K)
-        assert METRIC.distance(W, W1) <= delta * (1 + 1e-9)
+        assert METRIC.distance(W, W1) <= eps * (1 + 1e-9)
         assert change(W1) > lowest
 
 
@@ -170,6 +170,11 @@ def test_lengths_blow_up_toward_a_singularity(seed):
     V = rng.standard_normal((500, n, n))
     V /= np.linalg.norm(V, axis=(1, 2))[:, None, None]
     assert METRIC.norm(W, V).max() < delta**-2
+    # The axes of the ball are uᵢvⱼᵀ, of length 1/(sᵢsⱼ).
+    axes = np.einsum("ai,jb->ijab", P, Qt).reshape(-1, n, n)
+    gram = METRIC.inner(W, axes[:, None], axes)
+    lengths = 1 / np.outer(S, S).ravel()
+    np.testing.assert_allclose(gram, np.diag(lengths**2), atol=1e-9 * lengths.max() ** 2)
     # (2) A line in a random direction through the nearest singular W, from both sides.
     wall, D = W + delta * straight, rng.standard_normal((n, n))
     q = abs(u @ D @ v)
@@ -234,7 +239,7 @@ def test_the_response_is_a_flat_coordinate(seed):
 @pytest.mark.checks("eq-geodesic")
 @pytest.mark.parametrize("seed", SEEDS)
 def test_geodesics(seed):
-    """I − (A₀ + tD)⁻¹ is what the package follows; with its ends held, no bent path is shorter."""
+    """I − (A₀ + tK)⁻¹ is what the package follows; with its ends held, no bent path is shorter."""
     rng, W0, _, _, _ = network(seed)
     A0 = METRIC.A(W0)
     D = rng.standard_normal((5, 5)) * 0.5 / np.linalg.norm(np.linalg.inv(A0), 2)
