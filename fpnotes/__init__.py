@@ -2,8 +2,8 @@
 
 The companion package of the book *Learning Fixed Points*. Read the modules in this order, each
 leaning only on those before it: ``activations``, ``network``, ``iterations``, ``continuation``,
-``solvers``, ``implicit``, ``rules``, ``geometry``, ``digits``, ``tasks``, ``training``, ``reproduce``;
-then ``checks``, ``figures`` and ``interactive``, which the book's chapters use.
+``solvers``, ``implicit``, ``rules``, ``optimizers``, ``geometry``, ``digits``, ``tasks``, ``training``,
+``reproduce``; then ``checks``, ``figures`` and ``interactive``, which the book's chapters use.
 
 Samples are rows throughout: inputs x and rates r have shape (..., N).
 """

@@ -1,0 +1,219 @@
+"""Rules with a memory, and rules under a constraint, made from the rules without.
+
+Each takes a rule and is one: it is called as ``rule(W, point, error, lr) -> dW`` and can be given to
+:func:`fpnotes.training.train`, which starts its memory anew in every run. They nest, from the inside out:
+``Dale(Momentum(linearized), signs)`` clips what momentum proposes.
+
+A memory holds earlier steps, and steps taken at different W are compared in some coordinates. In W's own,
+``Momentum(linearized)`` and ``Adam(linearized)`` apply to linear and nonlinear networks alike. In those
+of a linear network's response matrix A, give :func:`response_step` a memory and see the result in W:
+``InResponse(Momentum(response_step))`` is the heavy ball on A, and ``InResponse(Adam(response_step))`` is
+Adam on the entries of A. The metric of :class:`fpnotes.geometry.Reparameterized` is flat in A, so that the
+first is the heavy ball of that metric, whatever coordinates it is computed in. Adam has no such meaning
+in any metric: it divides entry by entry, and entries belong to coordinates.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fpnotes._inputs import positive, real_array
+from fpnotes.network import SingularityError
+from fpnotes.rules import _checked, _linear_response, reparameterized
+
+
+class _Rule:
+    """What rules made from a rule have in common: a name, by which sweep tells them apart."""
+
+    rule: Callable[..., Any]
+
+    def __init__(self, rule, suffix):
+        if not callable(rule):
+            raise TypeError(f"rule must be a function of (W, point, error, lr), not {rule!r}")
+        self.rule = rule
+        self.__name__ = getattr(rule, "__name__", type(rule).__name__) + suffix
+
+
+class Momentum(_Rule):
+    """The heavy ball: the step taken is the rule's step plus a part β of the step before.
+
+    V ← βV + rule(W), dW = V, in the entries of W. Source: Polyak 1964; book: eq-momentum.
+
+    Parameters
+    ----------
+    rule : callable
+        The rule to follow.
+    beta : float
+        The part of the last step that is kept, 0 ≤ β < 1.
+
+    Raises
+    ------
+    ValueError, TypeError
+        When β is out of range, or the rule cannot be called.
+    """
+
+    def __init__(self, rule, beta=0.9):
+        super().__init__(rule, "+momentum")
+        self.beta = _fraction("beta", beta)
+        self.step = None
+
+    def __call__(self, W, point, error, lr):
+        """Return dW, (N, N), and remember it."""
+        dW = self.rule(W, point, error, lr)
+        self.step = dW if self.step is None else self.beta * self.step + dW
+        return self.step
+
+
+class Adam(_Rule):
+    """Adam: every entry's mean step, divided by the root mean square of its steps.
+
+    With D the rule's step for η = 1: m ← β₁m + (1 − β₁)D, v ← β₂v + (1 − β₂)D², entry by entry, and after k
+    steps dW = η m̂/(√v̂ + ε), where m̂ = m/(1 − β₁ᵏ) and v̂ = v/(1 − β₂ᵏ). Source: Kingma & Ba 2015;
+    book: eq-adam.
+
+    Given :func:`~fpnotes.rules.gradient` it is the usual Adam. Given
+    :func:`~fpnotes.rules.linearized` it is Adam of the Riemannian gradient, divided in the entries of W.
+
+    Parameters
+    ----------
+    rule : callable
+        The rule to follow. Its step must be proportional to its lr.
+    beta1, beta2 : float
+        What is kept of both means, 0 ≤ β < 1.
+    epsilon : float
+        The smallest divisor, ε > 0.
+
+    Raises
+    ------
+    ValueError, TypeError
+        When a number is out of range, the rule cannot be called, or it is
+        :func:`~fpnotes.rules.reparameterized`, whose step is not proportional to lr.
+    """
+
+    def __init__(self, rule, beta1=0.9, beta2=0.999, epsilon=1e-8):
+        super().__init__(rule, "+adam")
+        if rule is reparameterized:
+            raise ValueError(
+                "rule must give steps proportional to lr, and reparameterized does not: use "
+                "InResponse(Adam(response_step)), or Adam(linearized)"
+            )
+        self.beta1, self.beta2 = _fraction("beta1", beta1), _fraction("beta2", beta2)
+        self.epsilon = positive("epsilon", epsilon)
+        self.mean, self.square, self.taken = 0.0, 0.0, 0
+
+    def __call__(self, W, point, error, lr):
+        """Return dW, (N, N), and remember both means."""
+        lr = positive("lr", lr)
+        step = self.rule(W, point, error, 1.0)
+        self.taken += 1
+        self.mean = self.beta1 * self.mean + (1 - self.beta1) * step
+        self.square = self.beta2 * self.square + (1 - self.beta2) * step**2
+        mean = self.mean / (1 - self.beta1**self.taken)
+        square = self.square / (1 - self.beta2**self.taken)
+        return lr * mean / (np.sqrt(square) + self.epsilon)
+
+
+def response_step(W, point, error, lr):
+    """Return the step of gradient descent in A, −η ∇_A J = −η Σ e xᵀ, (N, N): a change of A, not of W.
+
+    Book: eq-gradient-A. :class:`InResponse` carries it to W.
+
+    Parameters
+    ----------
+    W, point, error, lr
+        As in :func:`fpnotes.rules.reparameterized`: the network must be linear.
+
+    Raises
+    ------
+    ConvergenceError, ValueError, TypeError
+        As :func:`fpnotes.rules.reparameterized`.
+    """
+    W, error, lr = _checked(W, point, error, lr)
+    _, error, x = _linear_response(W, point, error)
+    return -lr * error.T @ x
+
+
+class InResponse(_Rule):
+    """A step D taken in the response matrix A, seen in W: dW = B − (A + D)⁻¹, with B = A⁻¹.
+
+    ``InResponse(response_step)`` is :func:`~fpnotes.rules.reparameterized`, by another formula:
+    dW = (I + BD)⁻¹BDB. Book: eq-in-response.
+
+    Parameters
+    ----------
+    step : callable
+        ``step(W, point, error, lr) -> D``, such as :func:`response_step`, or that with a memory.
+
+    Notes
+    -----
+    A call raises :class:`~fpnotes.network.SingularityError` where A + D is singular, or so near it that
+    half of the digits would be lost.
+    """
+
+    def __init__(self, step):
+        super().__init__(step, "")
+
+    def __call__(self, W, point, error, lr):
+        """Return dW, (N, N)."""
+        W, error, lr = _checked(W, point, error, lr)
+        B = _linear_response(W, point, error)[0]
+        BD = B @ self.rule(W, point, error, lr)
+        right = BD @ B
+        try:
+            dW = np.linalg.solve(np.eye(len(W), dtype=W.dtype) + BD, right)
+        except np.linalg.LinAlgError:
+            dW = np.full_like(right, np.inf)
+        if not np.abs(dW).max() <= np.abs(right).max() / np.sqrt(np.finfo(W.dtype).eps):
+            raise SingularityError(f"a step of lr={lr:g} lands on a singular A, which no W has")
+        return dW
+
+
+class Dale(_Rule):
+    """Dale's law: all weights from one neuron keep its sign; a step that would change one ends at 0.
+
+    The new weights are the nearest to those the rule proposes, of all that obey the law, in the Euclidean
+    metric, where every entry can be projected by itself: W′ᵢⱼ = sⱼ max(0, sⱼ(W + dW)ᵢⱼ) (book: eq-dale).
+    In another metric another matrix would be nearest. Put it outermost: a memory outside would step over 0.
+
+    Parameters
+    ----------
+    rule : callable
+        The rule to follow.
+    signs : (N,) array_like
+        s, +1 for a neuron that excites and −1 for one that inhibits, a column of W each.
+
+    Notes
+    -----
+    A call raises ValueError when W does not obey the law to begin with.
+    """
+
+    def __init__(self, rule, signs):
+        super().__init__(rule, "+dale")
+        signs = real_array("signs", signs)
+        if signs.ndim != 1 or not (np.abs(signs) == 1).all():
+            raise ValueError("signs must be an (N,) array of +1 and −1, one for each neuron")
+        self.signs = signs.astype(np.int8)
+
+    def __call__(self, W, point, error, lr):
+        """Return dW, (N, N), such that W + dW obeys the law exactly."""
+        W = real_array("W", W)
+        if W.ndim != 2 or W.shape[1] != len(self.signs):
+            raise ValueError(
+                f"W must have {len(self.signs)} columns, one for each of signs, not shape {W.shape}"
+            )
+        broken = int((self.signs * W < 0).sum())
+        if broken:
+            raise ValueError(
+                f"{broken} weights of W have not the sign of their neuron: W must obey the law"
+            )
+        dW = self.rule(W, point, error, lr)
+        return np.where(self.signs * (W + dW) < 0, -W, dW)
+
+
+def _fraction(name, value):
+    """Return ``value`` as a float with 0 ≤ value < 1, or raise."""
+    number = value if value == 0 else positive(name, value)
+    if not number < 1:
+        raise ValueError(f"{name} must be at least 0 and below 1, not {value!r}")
+    return float(number)
