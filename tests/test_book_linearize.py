@@ -20,7 +20,7 @@ def problem(seed, n=12, m=7):
 
 
 def neuron(seed):
-    """Draw one neuron's data; return x, y, L = 2 mean x² and the best weight."""
+    """Draw one neuron's data; return x, y, ℓ = 2 mean x² and the best weight."""
     rng = np.random.default_rng(seed)
     x = rng.standard_normal(60)
     y = rng.uniform(0.3, 2) * x + 0.1 * rng.standard_normal(60)
@@ -137,7 +137,7 @@ def test_where_the_linearized_rule_converges(seed):
         assert (abs(u - 1) < 1e-6) == (abs(s - 1) < 1e-6) == converges
 
 
-@pytest.mark.checks("eq-two-gradients")
+@pytest.mark.checks("eq-gradient-link")
 @pytest.mark.parametrize("seed", SEEDS)
 def test_two_gradients(seed):
     """∇J = Aᵀ ∇_A J Aᵀ, with ∇J from the adjoint and ∇_A J by central differences of J in A."""
@@ -215,7 +215,10 @@ def test_singular_coordinates(seed):
 @pytest.mark.checks("thm-near-singularity")
 @pytest.mark.parametrize("seed", SEEDS)
 def test_near_a_singularity(seed):
-    """δ³‖ΔW₁‖ → ηs while ‖ΔW₃‖ stays bounded; they change δ by ηs/δ³ and ηsδ, to first order."""
+    """δ³‖ΔW₁‖ → ηs while ‖ΔW₃‖ stays bounded; they change δ by ηs/δ³ and ηsδ, to first order.
+
+    And the whole step of ΔW₃ multiplies δ by 1 + ηs for small η, at every small δ.
+    """
     lr, gaps, sizes = 0.1, [], []
     for delta in (1e-2, 1e-3, 1e-4):
         U, _, V, W, _, _, point, error, s = near(seed, delta)
@@ -227,8 +230,40 @@ def test_near_a_singularity(seed):
         t = 1e-5  # a fraction of the step: the statement is of first order
         change = distance_to_singularity(W + t * dW3) - distance_to_singularity(W)
         np.testing.assert_allclose(change, t * adds3, rtol=0.05)
+        whole = distance_to_singularity(W + 1e-2 * dW3) / delta
+        assert abs((whole - 1) / (1e-2 * lr * s) - 1) < 0.05 + 20 * delta
     assert (np.diff(gaps, axis=0) < 0).all() and np.max(gaps[-1]) < 0.02
     np.testing.assert_allclose(sizes[-1], sizes[-2], rtol=0.05)
+
+
+@pytest.mark.checks("eq-matrix-logistic")
+@pytest.mark.parametrize("seed", SEEDS)
+def test_matrix_logistic_map(seed):
+    """On white inputs ΔW₃ moves U = ÂB by the stated map; a negative eigenvalue runs off at any η."""
+    rng = np.random.default_rng(seed)
+    n, m, scale = 6, 10, rng.uniform(0.5, 2)
+    x = scale * np.sqrt(m) * np.linalg.qr(rng.standard_normal((m, n)))[0]
+    best = np.eye(n) + 0.4 * rng.standard_normal((n, n))
+    W = 0.5 * rng.standard_normal((n, n)) / np.sqrt(n)
+    # Beside the targets of a network, something that no network answers.
+    noise = rng.standard_normal((m, n))
+    y = x @ best.T + noise - x @ (x.T @ noise) / (m * scale**2)
+    for h in (0.05, 0.7, 1.9):
+        lr = h / (2 * scale**2)
+        point = solve(W, x, "linear", tol=1e-12)
+        dW = linearized(W, point, 2 * (point.r - y) / m, lr)
+        U = best @ (np.eye(n) - W)
+        np.testing.assert_allclose(
+            best @ (np.eye(n) - W - dW), (1 + h) * U - h * U @ U, atol=1e-9 * np.abs(U).max() ** 2
+        )
+    # Now B = Â⁻¹U with an eigenvalue of −0.1.
+    V = rng.standard_normal((n, n))
+    U = V @ np.diag([-0.1, 0.5, 0.8, 1.0, 1.1, 1.2]) @ np.linalg.inv(V)
+    for h in (0.01, 0.1, 1.0):
+        u, grown = -0.1, U.copy()
+        while u > -1e4:
+            u, grown = (1 + h) * u - h * u**2, (1 + h) * grown - h * grown @ grown
+        assert np.linalg.norm(grown, 2) > 0.99e4
 
 
 @pytest.mark.checks("eq-products")
