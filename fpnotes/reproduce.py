@@ -197,11 +197,12 @@ def _final_test(task, find, seed, W):
     task = task(seed)
     result = {}
     exact = partial(solve, on_failure="ignore")
-    for name, how in {"": exact if find is solve else find, "exact_": exact}.items():
-        point, loss, accuracy = task.test(W, solve=how)
-        result |= {f"{name}test_loss": loss, f"{name}test_accuracy": accuracy}
-    result["exact_converged"] = np.mean(point.converged)
-    return result
+    point, *tested = task.test(W, solve=exact)
+    result = dict(zip(("exact_test_loss", "exact_test_accuracy"), tested, strict=True))
+    if find is not solve:
+        tested = task.test(W, solve=find)[1:]
+    result |= dict(zip(("test_loss", "test_accuracy"), tested, strict=True))
+    return {**result, "exact_converged": np.mean(point.converged)}
 
 
 def _summary(history):

@@ -3,6 +3,7 @@
 import copy
 import os
 import warnings
+from collections.abc import Callable
 from concurrent.futures import CancelledError, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,7 +92,7 @@ def train(
     *,
     seed=None,
     progress=True,
-    record=None,
+    record: Callable | dict | None = None,
     every=1,
     solve=solve,
     **solver,
@@ -142,6 +143,11 @@ def train(
     losses, kept = [], {}
     history = History(np.empty(0), W)
 
+    def measured(W, point) -> dict:
+        if callable(record):
+            return record(task, W, point)
+        return {name: function(W, point) for name, function in (record or {}).items()}
+
     def measure(step):
         x, y = next(batches)
         point = solve(W, x, task.activation, **solver)
@@ -149,12 +155,8 @@ def train(
         if not np.isfinite(loss):
             raise FloatingPointError("the loss is not finite")
         losses.append(loss)
-        if record and (step % every == 0 or step == steps):
-            values = (
-                record(task, W, point)
-                if callable(record)
-                else {name: function(W, point) for name, function in record.items()}
-            )
+        if record is not None and (step % every == 0 or step == steps):
+            values = measured(W, point)
             if "step" in values:
                 raise ValueError("record cannot give the name 'step', under which train counts")
             for name, value in {"step": step, **values}.items():
