@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fpnotes._inputs import count, positive
+from fpnotes._inputs import count, positive, rows_of, square_matrix
 from fpnotes.activations import as_activation
 from fpnotes.network import RateNetwork, spectral_abscissa
 from fpnotes.rules import gradient, linearized, linearized_without_gains
@@ -62,7 +62,8 @@ def euler(W, x, activation="tanh", *, steps=500, dt=0.01, tol=np.inf):
     -------
     FixedPoint
     """
-    f = as_activation(activation)
+    W = square_matrix("W", W).copy()  # it may be trained in place
+    x, f = rows_of("x", x, len(W)), as_activation(activation)
     steps, dt = count("steps", steps), positive("dt", dt)
     r = np.zeros_like(x)
     for _ in range(steps):
@@ -161,6 +162,11 @@ def mnist(out, *, seeds=range(3), full=True, workers=2, cache=None, progress=Tru
         Where the images are kept; see :func:`fpnotes.digits.load_digits`.
     progress : bool
         Show a progress bar.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        When it is stopped by hand: finished runs are kept, and no table is written.
     """
     out, seeds = Path(out), list(seeds)
     task = partial(Digits.published, full=full, cache=cache)
@@ -180,6 +186,8 @@ def mnist(out, *, seeds=range(3), full=True, workers=2, cache=None, progress=Tru
                 every=EVERY,
                 **options,
             )
+            if len(histories) < len(seeds) * sum(map(len, rates.values())):
+                raise KeyboardInterrupt
             find = options.get("solve", solve)
             weights = [history.W for history in histories.values()]
             by_seed = [seed for _, _, seed in histories]
@@ -272,13 +280,16 @@ def main(arguments=None):
         "--shipped", action="store_true", help="train on the 10,000 images that are shipped"
     )
     given = parser.parse_args(arguments)
-    mnist(
-        given.out,
-        seeds=range(given.seeds),
-        full=not given.shipped,
-        workers=given.workers,
-        cache=given.cache,
-    )
+    try:
+        mnist(
+            given.out,
+            seeds=range(given.seeds),
+            full=not given.shipped,
+            workers=given.workers,
+            cache=given.cache,
+        )
+    except KeyboardInterrupt:
+        sys.exit(f"Stopped. The same command goes on from what is in {given.out}.")
 
 
 if __name__ == "__main__":

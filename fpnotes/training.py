@@ -272,7 +272,10 @@ def sweep(
         else:
             futures = {executor.submit(_run, *arguments): key for key, arguments in todo.items()}
             for future in as_completed(futures):
-                done[futures[future]] = future.result()
+                history = future.result()
+                if history.interrupted:
+                    raise KeyboardInterrupt
+                done[futures[future]] = history
                 bar.update()
     except (KeyboardInterrupt, CancelledError):
         warnings.warn(
