@@ -6,7 +6,7 @@ unexport PYTHONDONTWRITEBYTECODE # pip installs source (--no-compile); what is i
 export OMP_NUM_THREADS := 1
 jb := .venv/bin/jupyter-book build . -W -n --keep-going
 
-.PHONY: help book test test-browser serve outputs check format links requirements clean
+.PHONY: help book test test-browser serve outputs check format links assignments test-assignments requirements clean
 .DELETE_ON_ERROR:
 
 help: ## list these commands
@@ -48,7 +48,7 @@ links: .venv/installed $(code) ## follow every external link of the book
 # ---- The tests ----
 test: book ## build the book and run every test: package, chapters, pages
 	$(python) tests/notebooks.py prepare
-	$(python) -m pytest -n 2 --dist loadscope --nbval-lax --nbval-current-env --nbval-cell-timeout 600 --ignore tests/browser tests _build/nbval
+	$(python) -m pytest -n 2 --dist loadscope --nbval-lax --nbval-current-env --nbval-cell-timeout 600 --ignore tests/test_assignments.py --ignore tests/browser tests _build/nbval
 
 test-browser: book ## see every page in Chromium: sliders, formulas, dark mode, a phone, accessibility, weight
 	$(python) -m pytest -n 2 --dist loadgroup tests/browser
@@ -63,10 +63,24 @@ check: .venv/installed ## lint, layout and types
 format: .venv/installed ## mend what lint and layout can mend by themselves
 	.venv/bin/ruff check --fix && .venv/bin/ruff format
 
+# ---- The problem sets, in an environment of their own that readers do not need ----
+.venv-otter/installed: assignments/requirements.txt
+	$(PYTHON) -m venv .venv-otter
+	.venv-otter/bin/python -m pip install --quiet --no-compile --require-hashes -r assignments/requirements.txt
+	@touch $@
+
+assignments: .venv-otter/installed ## make the problem sets: student and instructor versions, autograders, in dist (SETS="1-fixed-points ..." for some)
+	.venv-otter/bin/python assignments/build.py $(SETS)
+
+test-assignments: .venv/installed assignments ## grade right, wrong and broken answers to every problem set
+	$(python) -m pytest tests/test_assignments.py
+
 # ---- Housekeeping ----
 requirements: .venv/installed ## pin pyproject.toml's dependencies in requirements.txt (UPGRADE=1: at their newest)
 	.venv/bin/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-annotate --custom-compile-command "make requirements" --quiet $(if $(UPGRADE),--upgrade) -o requirements.txt
+	.venv/bin/uv pip compile pyproject.toml assignments/requirements.in --constraint requirements.txt --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-annotate --custom-compile-command "make requirements" --quiet $(if $(UPGRADE),--upgrade) -o assignments/requirements.txt
 
 clean: ## remove everything that was built or installed
-	rm -rf _build .venv dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf _build .venv .venv-otter dist .pytest_cache .ruff_cache .hypothesis

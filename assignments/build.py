@@ -1,0 +1,120 @@
+"""Make the student version, the instructor version and the autograder of each problem set.
+
+``python assignments/build.py [set ...]`` reads ``assignments/<set>.md`` and writes
+
+    dist/student/<set>/         the notebook without solutions and hidden tests, and what it needs
+    dist/instructor/<set>/      the notebook with solutions, rubrics and all tests
+    dist/autograder/<set>.zip   for Gradescope, or for grade.py
+
+It fails when a solution does not pass its own tests. What all sets have in common stands here, so that a
+master holds questions only. A folder ``assignments/<set>/``, if there is one, is data that comes along.
+"""
+
+import os
+import re
+import shutil
+import sys
+import tempfile
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+import jupytext
+import nbformat
+import yaml
+from otter.assign import main as otter_assign
+
+HERE = Path(__file__).resolve().parent
+DIST = HERE.parent / "dist"
+SETUP = """\
+# Stops a cell that runs for more than two minutes, so that an endless loop costs no other answer.
+import grading
+
+grading.limit_cells()"""
+
+
+def requirements():
+    """Return what the package and the students' figures lean on, in the versions installed here."""
+    project = tomllib.loads((HERE.parent / "pyproject.toml").read_text())["project"]
+    names = [re.match(r"[\w-]+", line)[0] for line in (*project["dependencies"], "matplotlib")]
+    return [f"{name}=={version(name)}" for name in names]
+
+
+def masters():
+    """Return the masters, in order."""
+    return sorted(HERE.glob("[0-9]-*.md"))
+
+
+def config(name, files):
+    """Return Otter's settings for a set, as the text of its configuration cell."""
+    settings = {
+        "name": name,  # a submission to another set's autograder is refused
+        "files": files,
+        "requirements": requirements(),
+        "python_version": f"{sys.version_info.major}.{sys.version_info.minor}",
+        "show_question_points": True,
+        "export_cell": {"pdf": False},  # a PDF would need LaTeX on every student's machine
+        "tests": {"ok_format": False},  # a test is a function whose exception has a message
+        # Gradescope shows why an answer lost points once grades are published.
+        "generate": {"show_hidden": True},
+    }
+    return "# ASSIGNMENT CONFIG\n" + yaml.safe_dump(settings, sort_keys=False)
+
+
+def read(master):
+    """Return a master as a notebook.
+
+    Otter wants each of its marks in a block of its own; a master may put several into one.
+    """
+
+    def split(block):
+        marks = re.split(r"\n(?=# (?:BEGIN|END) )", block[1])
+        return "\n\n".join(f"```otter\n{mark}\n```" for mark in marks)
+
+    text = re.sub(r"^```otter\n(.*?)\n```$", split, master.read_text(), flags=re.M | re.S)
+    return jupytext.reads(text, fmt="md:myst")
+
+
+def build(master):
+    """Write a set's three versions into dist."""
+    name = master.stem
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder).resolve()
+        shutil.copy(HERE / "grading.py", scratch)
+        unused = ["__pycache__", *([] if "Digits" in master.read_text() else ["data"])]
+        shutil.copytree(
+            HERE.parent / "fpnotes", scratch / "fpnotes", ignore=shutil.ignore_patterns(*unused)
+        )
+        if (HERE / name).is_dir():
+            shutil.copytree(HERE / name, scratch, dirs_exist_ok=True)
+        files = sorted(path.name for path in scratch.iterdir())
+
+        notebook = read(master)
+        setup = nbformat.v4.new_code_cell(SETUP, metadata={"deletable": False, "editable": False})
+        notebook.cells[:0] = [nbformat.v4.new_raw_cell(config(name, files)), setup]
+        nbformat.write(notebook, scratch / f"{name}.ipynb")
+        otter_assign(str(scratch / f"{name}.ipynb"), str(scratch / "out"))
+
+        for version_of, made in (("student", "student"), ("instructor", "autograder")):
+            target = DIST / version_of / name
+            shutil.rmtree(target, ignore_errors=True)
+            ignore = shutil.ignore_patterns("*.zip", "otter_config.json", "__pycache__")
+            shutil.copytree(scratch / "out" / made, target, ignore=ignore)
+            shutil.copy(HERE / "requirements.txt", target)
+        (DIST / "autograder").mkdir(parents=True, exist_ok=True)
+        (made,) = (scratch / "out" / "autograder").glob("*.zip")
+        shutil.copy(made, DIST / "autograder" / f"{name}.zip")
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    chosen = sys.argv[1:]
+    unknown = set(chosen) - {master.stem for master in masters()}
+    if unknown:
+        sys.exit(f"no such problem set: {', '.join(sorted(unknown))}")
+    for master in masters():
+        if not chosen or master.stem in chosen:
+            build(master)
+            print(
+                f"{master.stem}: dist/student, dist/instructor, dist/autograder/{master.stem}.zip"
+            )
