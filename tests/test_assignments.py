@@ -1,0 +1,252 @@
+"""The problem sets: what a right, an untouched, a wrong and a broken submission get."""
+
+import csv
+import json
+import os
+import re
+import subprocess
+import zipfile
+from itertools import groupby
+from pathlib import Path
+
+import pytest
+from bs4 import BeautifulSoup
+from mistakes import MISTAKES
+
+ROOT = Path(__file__).parent.parent
+SETS = sorted(path.stem for path in (ROOT / "assignments").glob("[0-9]-*.md"))
+
+# What students do to a cell: each costs its question, and that one alone. {} is the function's name.
+BROKEN = {
+    "the cell is deleted": (None, "There is no function {}"),
+    "the cell raises": ("1 / 0", "There is no function {}"),
+    "the cell is no Python": ("def {}(W:", "There is no function {}"),
+    "the cell never ends": ("while True:\n    pass", "There is no function {}"),
+    "the function raises": (
+        "def {}(*given, **more):\n    return 1 / 0",
+        "{} raised ZeroDivisionError",
+    ),
+    "the function never ends": (
+        "def {}(*given, **more):\n    while True:\n        try:\n            1 / 0\n"
+        "        except Exception:\n            pass",
+        "{} did not finish",
+    ),
+}
+
+
+def notebook(version, name):
+    """Return a generated notebook, as parsed JSON."""
+    path = ROOT / "dist" / version / name / f"{name}.ipynb"
+    assert path.exists(), "run: make assignments"
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def answer(cells, question):
+    """Return the cell that defines the function of a question."""
+    (cell,) = [
+        cell for cell in cells if re.search(rf"^def {question}\(", "".join(cell["source"]), re.M)
+    ]
+    return cell
+
+
+def questions(name):
+    """Return {question: points} of the code and of the written questions of a master."""
+    text = (ROOT / "assignments" / f"{name}.md").read_text(encoding="utf-8")
+    found = re.findall(r"# BEGIN QUESTION\nname: (\S+)\n(manual: true\n)?points: (\d+)\n", text)
+    code = {question: int(points) for question, manual, points in found if not manual}
+    return code, {question: int(points) for question, manual, points in found if manual}
+
+
+def rounds(name):
+    """Return the planted mistakes as lists, each with one mistake a question at most: one submission each."""
+    ordered = sorted(MISTAKES[name], key=lambda mistake: mistake.question)
+    each = [list(group) for _, group in groupby(ordered, key=lambda mistake: mistake.question)]
+    return [[group[k] for group in each if len(group) > k] for k in range(max(map(len, each)))]
+
+
+def grade(name, submissions, folder, **environment):
+    """Grade notebooks with assignments/grade.py; return {name: ({question: points}, remark, feedback)}."""
+    _, written = questions(name)
+    for label, content in submissions.items():
+        (folder / f"{label}.ipynb").write_text(json.dumps(content), encoding="utf-8")
+    with open(folder / "written.csv", "w", newline="") as file:
+        csv.writer(file).writerows([["submission", *written], ["instructor", *written.values()]])
+    run = subprocess.run(
+        [
+            ROOT / ".venv-otter/bin/python",
+            ROOT / "assignments/grade.py",
+            ROOT / f"dist/autograder/{name}.zip",
+        ]
+        + [folder / f"{label}.ipynb" for label in submissions]
+        + ["--output", folder, "--written", folder / "written.csv"],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    graded = {}
+    with open(folder / "grades.csv", newline="") as file:
+        for row in csv.DictReader(file):
+            label, remark = row.pop("submission"), row.pop("remark")
+            told = (folder / f"{label}.txt").read_text(encoding="utf-8")
+            graded[label] = {key: float(value) for key, value in row.items()}, remark, told
+    return graded
+
+
+@pytest.fixture(scope="module", params=SETS)
+def graded(request, tmp_path_factory):
+    """A set, and what all its submissions got: (name, {submission: (points, remark, feedback)})."""
+    name = request.param
+    submissions = {version: notebook(version, name) for version in ("student", "instructor")}
+    for k, planted in enumerate(rounds(name)):
+        submissions[f"wrong-{k}"] = wrong = notebook("instructor", name)
+        for mistake in planted:
+            cell = answer(wrong["cells"], mistake.question)
+            source = "".join(cell["source"])
+            assert mistake.old in source, f"{mistake}: the answer holds no such piece"
+            cell["source"] = source.replace(mistake.old, mistake.new)
+    return name, grade(name, submissions, tmp_path_factory.mktemp(name))
+
+
+def said(told, question):
+    """Return the part of a feedback that belongs to a question."""
+    (part,) = re.findall(rf"^{question}: .*(?:\n    .*)*", told, re.M)
+    return part
+
+
+def test_instructor_version_scores_100(graded):
+    """The instructor version gets every point for code; with every point for words that is 100."""
+    name, results = graded
+    code, written = questions(name)
+    points, remark, _ = results["instructor"]
+    assert not remark
+    assert points == code | written | {"sum": 100}
+
+
+def test_untouched_student_version_scores_0(graded):
+    """The student version as it is handed out is graded without a crash, and gets no point."""
+    name, results = graded
+    points, remark, told = results["student"]
+    assert not remark
+    assert set(points.values()) == {0}
+    for question in questions(name)[0]:
+        assert f"{question} returns nothing yet" in said(told, question)
+
+
+def test_planted_mistakes(graded):
+    """Each planted mistake loses exactly the points it should, and is told what it is."""
+    name, results = graded
+    code, _ = questions(name)
+    wrong = []
+    for k, planted in enumerate(rounds(name)):
+        points, _, told = results[f"wrong-{k}"]
+        lost = {mistake.question: mistake.lost for mistake in planted}
+        for question, possible in code.items():
+            if points[question] != possible - lost.get(question, 0):
+                wrong.append(
+                    f"{question}: {points[question]:g} points\n{said(told, question)}\n{planted}"
+                )
+        for mistake in planted:
+            if mistake.says not in said(told, mistake.question):
+                wrong.append(f"{mistake} says: {said(told, mistake.question)}")
+    assert not wrong, "\n\n".join(wrong)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_at_least_five_mistakes_are_planted(name):
+    """A set has five planted mistakes or more, and one in every question that code answers."""
+    assert len(MISTAKES[name]) >= 5
+    assert {mistake.question for mistake in MISTAKES[name]} == set(questions(name)[0])
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_broken_answers_cost_their_own_question(name, tmp_path):
+    """An endless loop, an exception, or a deleted cell costs that question alone."""
+    code, _ = questions(name)
+    broken = dict(zip(code, BROKEN.values(), strict=False))
+    assert len(broken) == len(BROKEN), "more kinds of breakage than questions"
+    submission = notebook("instructor", name)
+    for question, (source, _) in broken.items():
+        cell = answer(submission["cells"], question)
+        if source is None:
+            submission["cells"].remove(cell)
+        else:
+            cell["source"] = source.format(question)
+    points, remark, told = grade(name, {"broken": submission}, tmp_path, GRADING_PATIENCE="0.1")[
+        "broken"
+    ]
+    assert not remark
+    for question, possible in code.items():
+        assert points[question] == (0 if question in broken else possible), said(told, question)
+    for question, (_, says) in broken.items():
+        assert says.format(question) in said(told, question)
+
+
+# ---- What students must not see ----
+def plain(text):
+    """Return text with its white space evened out."""
+    return " ".join(text.split())
+
+
+def secrets(name):
+    """Return a master's solutions, written answers, rubrics and hidden tests, each a list of lines."""
+    text = (ROOT / "assignments" / f"{name}.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^ +# BEGIN SOLUTION\n(.*?)^ +# END SOLUTION$", text, re.M | re.S)
+    blocks += re.findall(r"^\*\*Answer\.\*\*.*?(?=^```otter)", text, re.M | re.S)
+    blocks += re.findall(r"^hidden: true\n.*?\n```$", text, re.M | re.S)
+    code, written = questions(name)
+    assert len(blocks) >= len(code) + len(written) + 5
+    shown = text
+    for block in blocks:
+        shown = shown.replace(block, "")
+    return [
+        [
+            plain(line)
+            for line in block.splitlines()
+            if len(plain(line)) > 20 and plain(line) not in plain(shown)
+        ]
+        for block in blocks
+    ]
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_student_version_holds_no_secret(name):
+    """No line of a solution, a written answer, a rubric or a hidden test is in what students get."""
+    folder = ROOT / "dist" / "student" / name
+    told = json.dumps(notebook("student", name), ensure_ascii=False).replace("\\n", "\n")
+    told = told.replace("\\\\", "\\").replace('\\"', '"')
+    told += "".join(path.read_text(encoding="utf-8") for path in folder.glob("*.py"))
+    found = [line for block in secrets(name) for line in block if line in plain(told)]
+    assert not found
+    assert "BEGIN SOLUTION" not in told and "hidden=True" not in told
+    # The instructor version has them: the comparison finds what is there.
+    told = json.dumps(notebook("instructor", name), ensure_ascii=False).replace("\\n", "\n")
+    told = told.replace("\\\\", "\\").replace('\\"', '"')
+    assert all(
+        line in plain(told) for block in secrets(name)[: len(questions(name)[0])] for line in block
+    )
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_book_holds_no_secret(name):
+    """No solution, written answer or hidden test is on a page of the book, or can be downloaded there."""
+    pages = [path.read_text(encoding="utf-8") for path in (ROOT / "book").glob("*.md")]
+    for path in (ROOT / "_build" / "html").rglob("*.html"):
+        pages.append(BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser").get_text())
+    book = plain("\n".join(pages))
+    found = [block for block in secrets(name) if block and all(line in book for line in block)]
+    assert not found
+    built = {path.name for path in (ROOT / "_build" / "html").rglob("*")}
+    assert not built & {f"{name}.md", f"{name}.ipynb", f"{name}.zip", f"{name}.html"}
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_autograder_is_ready_for_gradescope(name):
+    """The zip file has what Gradescope runs, and pins what it installs."""
+    with zipfile.ZipFile(ROOT / "dist" / "autograder" / f"{name}.zip") as archive:
+        names = set(archive.namelist())
+        environment = archive.read("environment.yml").decode()
+    tests = {f"tests/{question}.py" for question in questions(name)[0]}
+    assert {"setup.sh", "run_autograder", "run_otter.py", "files/grading.py", *tests} <= names
+    for package in ("numpy", "scipy", "autograd", "matplotlib", "threadpoolctl"):
+        assert re.search(rf"\b{package}==\d", environment)
