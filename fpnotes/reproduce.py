@@ -252,9 +252,10 @@ def write(path, rows):
 
 
 def results(name):
-    """Return a table that comes with the package, "mnist-runs" or "mnist-curves", as a DataFrame.
+    """Return a table that comes with the package as a DataFrame; needs pandas.
 
-    Its ``attrs["made"]`` holds the lines that say how it was made. Needs pandas.
+    "mnist-runs" and "mnist-curves" are what :func:`mnist` writes; "mnist-published" holds how the
+    curves of [ZR24] end. Its ``attrs["made"]`` holds the lines that say how it was made.
     """
     import pandas as pd
 
