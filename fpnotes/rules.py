@@ -133,7 +133,7 @@ def linearized_without_gains(W, point, error, lr):
     """Return ΔW₄ = −η Σ [(I − WG)e][(I − WG)ᵀ(I − WG)r]ᵀ, a later variant of ΔW₃.
 
     It stands in the repository of [ZR24]'s authors and drops gains from :func:`linearized`, whose
-    arguments and errors it shares.
+    arguments and errors it shares. Book: eq-without-gains.
     """
     W, error, lr = _checked(W, point, error, lr)
     g, r = point.gain, point.r
