@@ -6,8 +6,9 @@
     dist/instructor/<set>/      the notebook with solutions, rubrics and all tests
     dist/autograder/<set>.zip   for Gradescope, or for grade.py
 
-It fails when a solution does not pass its own tests. What all sets have in common stands here, so that a
-master holds questions only. A folder ``assignments/<set>/``, if there is one, is data that comes along.
+It fails when a solution does not pass its own tests, or when points do not add up. What all sets have in
+common stands here, so that a master holds questions only. A folder ``assignments/<set>/``, if there is
+one, is data that comes along.
 """
 
 import os
@@ -27,7 +28,7 @@ from otter.assign import main as otter_assign
 HERE = Path(__file__).resolve().parent
 DIST = HERE.parent / "dist"
 SETUP = """\
-# Stops a cell that runs for more than two minutes, so that an endless loop costs no other answer.
+# Stops a cell that computes for more than two minutes, so that an endless loop costs no other answer.
 import grading
 
 grading.limit_cells()"""
@@ -75,9 +76,27 @@ def read(master):
     return jupytext.reads(text, fmt="md:myst")
 
 
+def check_points(master):
+    """Stop unless a set is worth 100 points, and a question as much as its tests together."""
+    total = 0
+    for question in master.read_text().split("# BEGIN QUESTION")[1:]:
+        name, points = (
+            re.search(rf"^{key}: (\S+)$", question, re.M)[1] for key in ("name", "points")
+        )
+        tests = re.findall(r"# BEGIN TEST CONFIG\npoints: (\d+)", question)
+        if tests and sum(map(int, tests)) != int(points):
+            sys.exit(
+                f"{master.name}: {name} is worth {points} points, its tests {' + '.join(tests)}"
+            )
+        total += int(points)
+    if total != 100:
+        sys.exit(f"{master.name}: the points of all questions add up to {total}, not 100")
+
+
 def build(master):
     """Write a set's three versions into dist."""
     name = master.stem
+    check_points(master)
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder).resolve()
         shutil.copy(HERE / "grading.py", scratch)

@@ -27,13 +27,14 @@ from contextlib import contextmanager
 
 import numpy as np
 
-# Seconds for one call of an answer, and for one cell; the tests of the tests are less patient.
-PATIENCE = float(os.environ.get("GRADING_PATIENCE", 1))
-CALL_SECONDS, CELL_SECONDS = 10 * PATIENCE, 120 * PATIENCE
+# Seconds of computing for one call of an answer, and for one cell; the tests of the tests are less patient.
+CALL_SECONDS = float(os.environ.get("GRADING_CALL_SECONDS", 10))
+CELL_SECONDS = float(os.environ.get("GRADING_CELL_SECONDS", 120))
 
 # Every process draws its own instances; setting GRADING_SEED to the number in a message repeats them.
 SEED = int(os.environ.get("GRADING_SEED", np.random.SeedSequence().entropy % 10**6))
 
+_rang = []  # alarms since the last call began
 _too_slow = {}  # functions that ran out of time once: not waited for again
 
 
@@ -81,9 +82,12 @@ def call(env, name, *args, forbid=(), **options):
     if function in _too_slow:
         fail(_too_slow[function])
     before = [np.copy(a) if isinstance(a, np.ndarray) else None for a in args]
+    _rang.clear()
     try:
         with _without(forbid), _time_limit(CALL_SECONDS):
             value = function(*args, **options)
+        if _rang:  # what it called took the alarm for an interrupt by hand, and returned
+            raise _OutOfTime
     except _OutOfTime:
         _too_slow[function] = f"{name} did not finish in {CALL_SECONDS:g} s: does its loop end?"
         fail(_too_slow[function])
@@ -109,26 +113,40 @@ class _Forbidden(Exception):
     pass
 
 
+# A limit is one of computing time, so that a busy machine is no excuse to stop an answer; what only waits is
+# stopped after four times as long on the clock. Windows has no such alarms: there a student has the
+# interrupt button, and grading happens elsewhere.
+_ALARMS = (
+    [
+        (signal.ITIMER_PROF, signal.SIGPROF, time.process_time, 1),
+        (signal.ITIMER_REAL, signal.SIGALRM, time.monotonic, 4),
+    ]
+    if hasattr(signal, "setitimer")
+    else []
+)
+
+
 @contextmanager
 def _time_limit(seconds):
-    """Raise _OutOfTime in the block after some seconds, where the system has such an alarm."""
-    if not hasattr(signal, "SIGALRM") or threading.current_thread() is not threading.main_thread():
-        yield  # Windows: the reader has an interrupt button, and grading happens elsewhere
-        return
-
-    began = time.monotonic()
-    handler = signal.signal(signal.SIGALRM, _ring)
-    left, _ = signal.setitimer(signal.ITIMER_REAL, seconds, 1)  # and again, if it is swallowed
+    """Raise _OutOfTime in the block after some seconds."""
+    alarms = _ALARMS if threading.current_thread() is threading.main_thread() else []
+    outer = []
+    for timer, number, clock, times in alarms:
+        handler = signal.signal(number, _ring)
+        left, _ = signal.setitimer(timer, times * seconds, 1)  # and again, if it is swallowed
+        outer.append((handler, left, clock()))
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, handler)
-        if left:  # a limit around this one, that of the cell
-            signal.setitimer(signal.ITIMER_REAL, max(left - time.monotonic() + began, 0.01), 1)
+        for (timer, number, clock, _), (handler, left, began) in zip(alarms, outer, strict=True):
+            signal.setitimer(timer, 0)
+            signal.signal(number, handler)
+            if left:  # a limit around this one, that of the cell
+                signal.setitimer(timer, max(left - clock() + began, 0.01), 1)
 
 
 def _ring(signum, frame):
+    _rang.append(signum)
     raise _OutOfTime("this takes too long: does the loop end?")
 
 
@@ -157,15 +175,17 @@ def limit_cells():
     from IPython.core.getipython import get_ipython
 
     shell = get_ipython()
-    if shell is None or not hasattr(signal, "SIGALRM"):
+    if shell is None:
         return
 
     def start(info=None):
-        signal.signal(signal.SIGALRM, _ring)
-        signal.setitimer(signal.ITIMER_REAL, CELL_SECONDS, 1)
+        for timer, number, _, times in _ALARMS:
+            signal.signal(number, _ring)
+            signal.setitimer(timer, times * CELL_SECONDS, 1)
 
     def stop(result=None):
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        for timer, *_ in _ALARMS:
+            signal.setitimer(timer, 0)
 
     shell.events.register("pre_run_cell", start)
     shell.events.register("post_run_cell", stop)
