@@ -1,7 +1,7 @@
 """Mistakes planted in right answers to the problem sets, and what each must cost and be told.
 
 A mistake names a question of a set, replaces a piece of the instructor's answer, and says how many points the
-question must lose and what its feedback must say. ``broken`` are answers that do not even run.
+question must lose and what its feedback must say.
 """
 
 from typing import NamedTuple
@@ -92,5 +92,254 @@ MISTAKES = {
             "the limit for real eigenvalues",
         ),
         Mistake("largest_alpha", "g[:, None] * W", "W", 8, "the gains are missing"),
+    ],
+    "2-gradient": [
+        Mistake("slope", "/ (1 - g * w)", "", 6, "the direct effect alone"),
+        Mistake("slope", "1 - g * w", "1 + g * w", 6, "the sign of the loop"),
+        Mistake("slope", "1 - g * w", "1 - w", 6, "the gain is missing inside the loop"),
+        Mistake("push", "dW @ r", "dW.T @ r", 12, "dW r is missing its transpose"),
+        Mistake("push", "g[:, None] * W", "W * g", 12, "W G in place of G W"),
+        Mistake("push", "g * (dW @ r + dx)", "dW @ r + dx", 12, "must pass through the gains"),
+        Mistake("push", "np.eye(len(W)) - g[:, None] * W", "W", 12, "you inverted W"),
+        Mistake("push", "    return", "    W *= g[:, None]\n    return", 12, "W in place"),
+        Mistake("readout_error", " / len(r)", "", 8, "off by a factor of m"),
+        Mistake("readout_error", "(r @ C.T - y)", "(y - r @ C.T)", 8, "the sign is wrong"),
+        Mistake("readout_error", "@ C\n", "@ C.T\n", 8, "transposed on the way back"),
+        Mistake("readout_error", "2 / len(r)", "1 / len(r)", 8, "the factor 2 is missing"),
+        Mistake("adjoint", ".transpose(0, 2, 1)", "", 14, "the transpose is missing"),
+        Mistake("adjoint", "g[:, :, None]", "g[:, None, :]", 14, "(G W)^T is W^T G"),
+        Mistake(
+            "adjoint", "np.eye(len(W)) - g[:, :, None] * W", "g[:, :, None] * W", 14, "inverted G W"
+        ),
+        Mistake("adjoint", "g[:, :, None]", "g[:1, :, None]", 12, "used the first sample's"),
+        Mistake(
+            "weight_gradient", "(g * adjoint).T @ r", "r.T @ (g * adjoint)", 10, "is transposed"
+        ),
+        Mistake("weight_gradient", "g * adjoint", "adjoint", 10, "the gains are missing"),
+        Mistake("weight_gradient", "@ r", "@ r / len(r)", 10, "divides by m once more"),
+        Mistake(
+            "finite_differences", "J(W - E)) / (2 * h)", "J(W)) / h", 10, "one-sided difference"
+        ),
+        Mistake(
+            "finite_differences",
+            "E = np.zeros_like(W)",
+            "E = W",
+            10,
+            "changed its argument W in place",
+        ),
+        Mistake("finite_differences", "/ (2 * h)", "/ h", 10, "the two points are 2h apart"),
+        Mistake("descend", "- lr", "+ lr", 10, "the sign of the step is wrong"),
+        Mistake(
+            "descend",
+            "path.append(path[-1] - lr * gradient(path[-1]))",
+            "W -= lr * gradient(W)\n        path.append(W)",
+            10,
+            "changed its argument W in place",
+        ),
+        Mistake("descend", "- lr * ", "- ", 10, "the learning rate has no effect"),
+        Mistake("poles", "1 / real", "real", 10, "the reciprocals of these"),
+        Mistake("poles", "np.eye(len(W)) - W", "W", 10, "the inverse of W, not of I - W"),
+        Mistake("poles", "1 / real", "-1 / real", 10, "the sign is wrong"),
+        Mistake("poles", "(mu.imag == 0) & ", "", 10, "a complex eigenvalue gives no real t"),
+    ],
+    "3-rules": [
+        Mistake("response_gradient", " / len(x)", "", 10, "off by a factor of m"),
+        Mistake("response_gradient", "x @ A.T", "x @ A", 10, "the response is transposed"),
+        Mistake("response_gradient", "error.T @ x", "x.T @ error", 10, "is transposed"),
+        Mistake("response_gradient", "2 * (", "(", 10, "the factor 2 is missing"),
+        Mistake("reparameterized_step", "A - lr", "A + lr", 14, "this climbs"),
+        Mistake("reparameterized_step", "np.eye(len(W)) - W", "W", 14, "you inverted W"),
+        Mistake("reparameterized_step", "dA)", "dA.T)", 14, "the gradient is transposed"),
+        Mistake(
+            "reparameterized_step", "return B", "return W + B", 14, "the change alone was asked for"
+        ),
+        Mistake(
+            "reparameterized_step",
+            "B = np.eye(len(W)) - W",
+            "W -= np.eye(len(W))\n    B = -W",
+            14,
+            "changed its argument W in place",
+        ),
+        Mistake(
+            "woodbury_step", "right @ e.T", "e @ right.T", 14, "the middle factor is transposed"
+        ),
+        Mistake(
+            "woodbury_step", "- lr * right", "+ lr * right", 14, "the sign in the middle factor"
+        ),
+        Mistake("woodbury_step", "e @ B.T", "e @ B", 14, "B E is transposed"),
+        Mistake(
+            "woodbury_step",
+            "left, right",
+            "e = e / len(x)\n    left, right",
+            14,
+            "divides by m once more",
+        ),
+        Mistake(
+            "woodbury_step",
+            "return -lr * left.T @ np.linalg.solve(middle, right)",
+            "return B - np.linalg.inv(np.linalg.inv(B) - lr * e.T @ x)",
+            4,
+            "it inverts, or solves with, a matrix of size 40",
+        ),
+        Mistake("linearized_step", "@ dA @ B", "@ dA @ B.T", 8, "a transpose too many"),
+        Mistake("linearized_step", "-lr", "lr", 8, "the sign is wrong"),
+        Mistake(
+            "linearized_step",
+            "np.eye(len(W)) - W",
+            "np.linalg.inv(np.eye(len(W)) - W)",
+            8,
+            "you used A",
+        ),
+        Mistake("linearized_step", "np.eye(len(W)) - W", "W", 8, "you used W in place of I - W"),
+        Mistake(
+            "linearized_batch", "left = g * e", "left = e", 14, "the gain in front of the error"
+        ),
+        Mistake(
+            "linearized_batch",
+            "(g * left) @ W.T",
+            "g * (left @ W.T)",
+            14,
+            "on the wrong side on the left",
+        ),
+        Mistake(
+            "linearized_batch", "(g * right) @ W", "g * (right @ W.T)", 14, "the transposed one"
+        ),
+        Mistake("linearized_batch", "left.T @ right", "right.T @ left", 14, "is transposed"),
+        Mistake("linearized_batch", "-lr *", "-lr / len(r) *", 14, "divides by m once more"),
+        Mistake(
+            "linearized_batch",
+            "left = g * e",
+            "e *= g\n    left = e",
+            14,
+            "changed its argument e in place",
+        ),
+        Mistake(
+            "linearized_batch",
+            "    left = g * e\n    left = left - (g * left) @ W.T\n",
+            "    n = len(W)\n    left = g * e\n"
+            "    left = np.array([a @ np.linalg.inv(np.linalg.inv(np.eye(n) - b[:, None] * W.T))"
+            " for a, b in zip(left, g)])\n",
+            2,
+            "it calls np.linalg.inv",
+        ),
+        Mistake("inner", "np.eye(len(W)) - W", "W", 10, "you inverted W"),
+        Mistake(
+            "inner", "np.linalg.inv(np.eye(len(W)) - W)", "np.eye(len(W)) - W", 10, "you used B"
+        ),
+        Mistake(
+            "inner", "(A @ U @ A) * (A @ V @ A)", "(A @ U) * (A @ V)", 10, "is missing on the right"
+        ),
+        Mistake(
+            "inner",
+            "(A @ U @ A) * (A @ V @ A)",
+            "(A.T @ U @ A) * (A.T @ V @ A)",
+            10,
+            "too many on the left",
+        ),
+        Mistake("inner", "(A @ U @ A) * (A @ V @ A)", "U * V", 10, "the plain inner product"),
+        Mistake(
+            "metric_gradient",
+            "B @ B.T @ dJ @ B.T @ B",
+            "B @ dJ @ B",
+            10,
+            "if you were given the gradient in",
+        ),
+        Mistake(
+            "metric_gradient",
+            "B @ B.T @ dJ @ B.T @ B",
+            "B.T @ B @ dJ @ B @ B.T",
+            10,
+            "the wrong one",
+        ),
+        Mistake("metric_gradient", ".T", "", 10, "the transposes are missing"),
+        Mistake(
+            "metric_gradient",
+            "np.eye(len(W)) - W",
+            "np.linalg.inv(np.eye(len(W)) - W)",
+            10,
+            "you used A",
+        ),
+    ],
+    "4-comparison": [
+        Mistake("run", "W = W + dW", "W = W - dW", 5, "it points downhill already"),
+        Mistake("run", "W = W + dW", "W += dW", 5, "changed task.W0 in place"),
+        Mistake(
+            "run",
+            "task.error(point.r, y)",
+            "task.error(point.r, y) / len(x)",
+            5,
+            "off by a factor of m",
+        ),
+        Mistake(
+            "run",
+            "next(batches)",
+            "next(task.batches(np.random.default_rng(seed)))",
+            3,
+            "the same batch",
+        ),
+        Mistake(
+            "run",
+            "(ConvergenceError, SingularityError)",
+            "ZeroDivisionError",
+            4,
+            "raised ConvergenceError",
+        ),
+        Mistake("run", "np.full(steps, np.nan)", "np.zeros(steps)", 4, "should be np.nan"),
+        Mistake("angle", "np.degrees(", "(", 6, "these are radians"),
+        Mistake("angle", "np.sum(U * V)", "np.abs(np.sum(U * V))", 6, "is folded back"),
+        Mistake("angle", "np.sum(U * V)", "np.trace(U @ V)", 6, "a transpose is missing"),
+        Mistake("summarize", " / np.sqrt(len(done))", "", 5, "this is the standard deviation"),
+        Mistake("summarize", "ddof=1", "ddof=0", 5, "the variance is biased"),
+        Mistake(
+            "summarize", "np.sqrt(len(done))", "np.sqrt(len(final))", 8, "not by that of all runs"
+        ),
+        Mistake(
+            "summarize", "final[np.isfinite(final)]", "np.nan_to_num(final)", 8, "and you count 0"
+        ),
+        Mistake(
+            "best_rate",
+            "final.mean(axis=1)",
+            "np.nanmean(final, axis=1)",
+            6,
+            "over the others hides that",
+        ),
+        Mistake("best_rate", "rates[best]", "best", 9, "the position of the rate"),
+        Mistake("best_rate", "final.mean(axis=1)", "final.min(axis=1)", 6, "one lucky run"),
+        Mistake(
+            "best_rate", "best in (0, len(rates) - 1)", "best == len(rates) - 1", 3, "(at an end)"
+        ),
+        Mistake("paired", "a - b", "b - a", 6, "this is b - a"),
+        Mistake(
+            "paired",
+            " / np.sqrt(len(difference))",
+            "",
+            6,
+            "the standard deviation of the differences",
+        ),
+        Mistake(
+            "paired",
+            "difference.std(ddof=1)",
+            "np.sqrt(a.var(ddof=1) + b.var(ddof=1))",
+            10,
+            "take the differences first",
+        ),
+        Mistake(
+            "paired",
+            "difference = a - b",
+            "a -= b\n    difference = a",
+            10,
+            "its argument a in place",
+        ),
+        Mistake("one_run", "seed=seed", "seed=None", 5, "what does the run depend on"),
+        Mistake(
+            "one_run",
+            "TASKS[seed], RULES[name], lr, STEPS, seed=seed",
+            "TASKS[0], RULES[name], lr, STEPS, seed=0",
+            5,
+            "the seed has no effect",
+        ),
+        Mistake(
+            "one_run", "RULES[name], lr", "RULES[name], lr / 10", 5, "is the largest you tried"
+        ),
     ],
 }

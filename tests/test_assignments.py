@@ -163,23 +163,26 @@ def test_at_least_five_mistakes_are_planted(name):
 def test_broken_answers_cost_their_own_question(name, tmp_path):
     """An endless loop, an exception, or a deleted cell costs that question alone."""
     code, _ = questions(name)
-    broken = dict(zip(code, BROKEN.values(), strict=False))
-    assert len(broken) == len(BROKEN), "more kinds of breakage than questions"
-    submission = notebook("instructor", name)
-    for question, (source, _) in broken.items():
-        cell = answer(submission["cells"], question)
-        if source is None:
-            submission["cells"].remove(cell)
-        else:
-            cell["source"] = source.format(question)
-    points, remark, told = grade(name, {"broken": submission}, tmp_path, GRADING_PATIENCE="0.1")[
-        "broken"
-    ]
-    assert not remark
-    for question, possible in code.items():
-        assert points[question] == (0 if question in broken else possible), said(told, question)
-    for question, (_, says) in broken.items():
-        assert says.format(question) in said(told, question)
+    submissions, expected = {}, {}
+    for label, ways in (("broken-0", list(BROKEN)[:3]), ("broken-1", list(BROKEN)[3:])):
+        submissions[label] = submission = notebook("instructor", name)
+        expected[label] = dict(zip(code, ways, strict=False))
+        for question, way in expected[label].items():
+            cell = answer(submission["cells"], question)
+            source, _ = BROKEN[way]
+            if source is None:
+                submission["cells"].remove(cell)
+            else:
+                cell["source"] = source.format(question)
+    for label, (points, remark, told) in grade(
+        name, submissions, tmp_path, GRADING_CALL_SECONDS="5", GRADING_CELL_SECONDS="20"
+    ).items():
+        assert not remark
+        for question, possible in code.items():
+            way = expected[label].get(question)
+            assert points[question] == (0 if way else possible), f"{way}: {said(told, question)}"
+            if way:
+                assert BROKEN[way][1].format(question) in said(told, question)
 
 
 # ---- What students must not see ----
@@ -191,7 +194,7 @@ def plain(text):
 def secrets(name):
     """Return a master's solutions, written answers, rubrics and hidden tests, each a list of lines."""
     text = (ROOT / "assignments" / f"{name}.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"^ +# BEGIN SOLUTION\n(.*?)^ +# END SOLUTION$", text, re.M | re.S)
+    blocks = re.findall(r"^ *# BEGIN SOLUTION\n(?!```)(.*?)^ *# END SOLUTION$", text, re.M | re.S)
     blocks += re.findall(r"^\*\*Answer\.\*\*.*?(?=^```otter)", text, re.M | re.S)
     blocks += re.findall(r"^hidden: true\n.*?\n```$", text, re.M | re.S)
     code, written = questions(name)
@@ -250,3 +253,37 @@ def test_autograder_is_ready_for_gradescope(name):
     assert {"setup.sh", "run_autograder", "run_otter.py", "files/grading.py", *tests} <= names
     for package in ("numpy", "scipy", "autograd", "matplotlib", "threadpoolctl"):
         assert re.search(rf"\b{package}==\d", environment)
+
+
+# ---- The page for teachers ----
+def test_commands_of_the_teaching_page(tmp_path):
+    """The commands in boxes of book/teaching.md run as they stand, in order, and grade as they say."""
+    text = (ROOT / "book" / "teaching.md").read_text(encoding="utf-8")
+    boxes = re.findall(r"^```\{code-block\} shell\n(.*?)^```$", text, re.M | re.S)
+    assert len(boxes) >= 3
+    for entry in ROOT.iterdir():  # the checkout, with a class of two in it
+        if entry.name not in {".git", "submissions", "grades", "written.csv"}:
+            (tmp_path / entry.name).symlink_to(entry)
+    (tmp_path / "submissions").mkdir()
+    for student, version in (("ada", "instructor"), ("bob", "student")):
+        content = json.dumps(notebook(version, "1-fixed-points"))
+        (tmp_path / "submissions" / f"{student}.ipynb").write_text(content, encoding="utf-8")
+    _, written = questions("1-fixed-points")
+    with open(tmp_path / "written.csv", "w", newline="") as file:
+        csv.writer(file).writerows([["submission", *written], ["ada", *written.values()]])
+    sums = []
+    for box in boxes:
+        run = subprocess.run(
+            ["bash", "-e", "-c", box], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert run.returncode == 0, f"{box}\n{run.stdout}{run.stderr}"
+        if (tmp_path / "grades").exists():
+            with open(tmp_path / "grades" / "grades.csv", newline="") as file:
+                sums.append({row["submission"]: float(row["sum"]) for row in csv.DictReader(file)})
+    assert sums[0] == {"ada": 80, "bob": 0}
+    assert sums[-1] == {"ada": 100, "bob": 0}
+    answers = (tmp_path / "grades" / "written.md").read_text(encoding="utf-8")
+    headings = re.findall(r"^# (.*)", answers, re.M)
+    assert len(headings) == len(written)
+    assert answers.count("## ada") == answers.count("## bob") == len(written)
+    assert "Type your answer here" in answers
