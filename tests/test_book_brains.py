@@ -6,6 +6,7 @@ import pytest
 from autograd import grad
 
 from fpnotes import RateNetwork, gradient, solve
+from fpnotes.activations import linear
 from fpnotes.tasks import LinearRegression
 
 SEEDS = [0, 1, 2]
@@ -80,7 +81,7 @@ def test_backward_network(seed):
     W = 0.6 * rng.standard_normal((n, n)) / np.sqrt(n)
     point = solve(W, rng.standard_normal(n), "tanh", tol=1e-12)
     e, g = rng.standard_normal(n), point.gain
-    backward = RateNetwork(W.T * g, "linear")
+    backward = RateNetwork(W.T * g, linear)
     _, path = backward.simulate(e, 80.0, rtol=1e-9, atol=1e-12)
     adjoint = np.linalg.solve((np.eye(n) - g[:, None] * W).T, e)
     np.testing.assert_allclose(path[-1], adjoint, rtol=1e-6, atol=1e-8)
