@@ -138,7 +138,7 @@ class InResponse(_Rule):
     """A step D taken in the response matrix A, seen in W: dW = B − (A + D)⁻¹, with B = A⁻¹.
 
     ``InResponse(response_step)`` is :func:`~fpnotes.rules.reparameterized`, by another formula:
-    dW = (I + BD)⁻¹BDB. Book: eq-in-response.
+    dW = (I + BD)⁻¹BDB. Book: eq-seen-in-weights.
 
     Parameters
     ----------
