@@ -12,6 +12,7 @@ import os
 import platform
 import shlex
 import sys
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from importlib.metadata import version
@@ -22,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from fpnotes._inputs import count, positive, rows_of, square_matrix
-from fpnotes.activations import as_activation
+from fpnotes.activations import Curve, as_activation
 from fpnotes.network import RateNetwork, spectral_abscissa
 from fpnotes.rules import gradient, linearized, linearized_without_gains
 from fpnotes.solvers import FixedPoint, solve
@@ -43,7 +44,7 @@ SIMULATED = 20  # samples whose settling is simulated
 PATIENCE = 200  # for so many time constants
 
 
-def euler(W, x, activation="tanh", *, steps=500, dt=0.01, tol=np.inf):
+def euler(W, x, activation: Curve = "tanh", *, steps=500, dt=0.01, tol=np.inf):
     """Return where the dynamics are after some Euler steps from rest; [ZR24]'s way to a fixed point.
 
     Parameters
@@ -145,7 +146,7 @@ PROTOCOLS = {
 }
 
 
-def mnist(out, *, seeds=range(3), full=True, workers=2, cache=None, progress=True):
+def mnist(out, *, seeds: Iterable[int] = range(3), full=True, workers=2, cache=None, progress=True):
     """Run what the chapter on handwritten digits shows, and write its two tables.
 
     Parameters

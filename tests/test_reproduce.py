@@ -149,14 +149,14 @@ class Tiny(Digits):
     """Three classes of Gaussian inputs to ten neurons."""
 
     @classmethod
-    def published(cls, seed=0, *, full=False, cache=None):
+    def published(cls, seed=0, *, full=False, n=10, dtype: type = np.float32, **data):
         rng = np.random.default_rng(seed)
-        centers = np.random.default_rng(0).standard_normal((3, 10))
+        centers = np.random.default_rng(0).standard_normal((3, n))
         y = rng.integers(3, size=120)
-        x = centers[y] + 0.5 * rng.standard_normal((120, 10))
-        W0 = 0.5 * rng.standard_normal((10, 10)) / np.sqrt(10)
-        readout = rng.standard_normal((3, 10)) / np.sqrt(10)
-        arrays = (a.astype(np.float32) for a in (W0, x, readout))
+        x = centers[y] + 0.5 * rng.standard_normal((120, n))
+        W0 = 0.5 * rng.standard_normal((n, n)) / np.sqrt(n)
+        readout = rng.standard_normal((3, n)) / np.sqrt(n)
+        arrays = (a.astype(dtype) for a in (W0, x, readout))
         W0, x, readout = arrays
         return cls(
             W0,
@@ -417,3 +417,26 @@ def test_the_published_curves_end_as_read_from_the_authors_files():
         row = table.loc[key, ["train_loss", "test_loss", "test_accuracy", "abscissa_W"]]
         assert row.tolist() == pytest.approx(values, abs=0.006), key
     assert "github.com/RobertRosenbaum" in results("mnist-published").attrs["made"][0]
+
+
+def test_the_tables_that_come_with_the_package_hold_every_run():
+    """Fifteen rates with three seeds by exact fixed points, five of them also by Euler; none is missing."""
+    runs, curves = results("mnist-runs"), results("mnist-curves")
+    names = ["protocol", "rule", "lr", "seed"]
+    expected = {
+        (protocol, rule.__name__, lr, seed)
+        for protocol, (rates, _) in reproduce.PROTOCOLS.items()
+        for rule, lrs in rates.items()
+        for lr in lrs
+        for seed in range(3)
+    }
+    assert len(expected) == 15 * 3 + 5 * 3 == len(runs)
+    assert set(runs[names].itertuples(index=False, name=None)) == expected
+    at = [*range(0, 354, 20), 354]
+    for name, run in curves.groupby(names):
+        end = runs.set_index(names).loc[name]
+        assert end.steps == 354 or end.diverged
+        assert run.step.tolist() == [step for step in at if step <= end.steps], name
+    assert not runs.isna().any(axis=None) and not curves.isna().any(axis=None)
+    for table in (runs, curves):
+        assert table.attrs["made"][0].startswith("python -m fpnotes.reproduce mnist --out")
