@@ -1,5 +1,10 @@
 """The notebooks that a reader downloads from the built pages."""
 
+import ast
+import re
+import sys
+import tomllib
+from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
 import jupytext
@@ -8,6 +13,8 @@ import pytest
 from bs4 import BeautifulSoup
 from nbclient import NotebookClient
 from notebooks import chapters
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 HTML = ROOT / "_build" / "html"
@@ -26,8 +33,50 @@ def test_a_page_offers_its_chapter_as_a_notebook(chapter):
     nbformat.validate(notebook)
     assert notebook.metadata.kernelspec.name == "python3"
     assert code(notebook) == code(jupytext.read(chapter))  # which are run, each cell, by nbval
-    assert "pip install" in notebook.cells[0].source
+    assert "fpnotes[chapters]" in notebook.cells[0].source
     assert "pip install" not in "".join(cell.source for cell in notebook.cells[1:2])
+
+
+@pytest.mark.parametrize("chapter", chapters(ROOT), ids=lambda chapter: chapter.stem)
+def test_its_text_has_the_numbers_of_the_page(chapter):
+    page = BeautifulSoup((HTML / "book" / f"{chapter.stem}.html").read_text("utf-8"), "html.parser")
+    notebook = nbformat.read(HTML / "_sources" / "book" / f"{chapter.stem}.ipynb", as_version=4)
+    texts = [cell.source for cell in notebook.cells[1:] if cell.cell_type == "markdown"]
+    sources = [cell.source for cell in jupytext.read(chapter).cells if cell.cell_type == "markdown"]
+    numbers = []
+    for text, source in zip(texts, sources, strict=True):
+        pattern = re.sub(r"\\\{glue:text\\\}`[^`]+`", "(.+?)", re.escape(source))
+        found = re.fullmatch(pattern, text)
+        assert found, source
+        numbers += found.groups()
+    assert numbers == [number.text for number in page.select(".pasted-text")]
+
+
+def closure(names):
+    """Return these distributions, and all that installing them brings."""
+    found, waiting = set(), set(names)
+    while waiting:
+        found.add(name := waiting.pop())
+        needs = [Requirement(line) for line in requires(name) or []]
+        here = [n.name for n in needs if not n.marker or n.marker.evaluate({"extra": ""})]
+        waiting |= {canonicalize_name(name) for name in here} - found
+    return found
+
+
+def test_the_note_installs_what_the_chapters_import():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    asked = project["dependencies"] + extras["figures"] + extras["chapters"]
+    names = {canonicalize_name(Requirement(line).name) for line in asked}
+    there = closure(names - {"fpnotes"}) | {"fpnotes"}
+    providers = packages_distributions()
+    for chapter in chapters(ROOT):
+        for node in ast.walk(ast.parse("\n".join(code(jupytext.read(chapter))))):
+            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            modules += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            for top in {module.split(".")[0] for module in modules} - sys.stdlib_module_names:
+                given = {canonicalize_name(name) for name in providers.get(top, [])}
+                assert top == "fpnotes" or given & there, f"{chapter.name} imports {top}"
 
 
 def test_a_downloaded_notebook_runs_in_an_empty_folder(tmp_path):
