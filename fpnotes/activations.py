@@ -30,11 +30,15 @@ class Activation:
         Elementwise map from net input z, any shape, to rate.
     gain : callable
         Its derivative f′, elementwise.
+    threads : bool
+        Whether several threads may call them at once, as ``solve`` then does. False by default: autograd,
+        which finds the gain of a function of yours, is not made for that.
     """
 
     name: str
     f: Callable[[Any], Any] = field(repr=False)
     gain: Callable[[Any], Any] = field(repr=False)
+    threads: bool = field(default=False, repr=False)
 
     def __post_init__(self):
         """Check that both curves can be called."""
@@ -84,7 +88,7 @@ def _curve(name, f, gain):
     f = primitive(f)
     defvjp(f, lambda ans, z: lambda cotangent: cotangent * gain(z))
     defjvp(f, lambda tangent, ans, z: tangent * gain(z))
-    return Activation(name, f, gain)
+    return Activation(name, f, gain, threads=True)
 
 
 def powerlaw(p=2.0, k=1.0):

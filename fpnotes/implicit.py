@@ -16,6 +16,7 @@ from autograd.tracer import getval, isbox
 
 from fpnotes._inputs import rows_of, square_matrix
 from fpnotes._linear import solve_direct
+from fpnotes._rows import in_chunks, largest
 from fpnotes.activations import Curve, as_activation
 from fpnotes.iterations import Anderson, Relaxation, iterate
 from fpnotes.solvers import ConvergenceError, solve, tolerance
@@ -152,25 +153,37 @@ def _resolvent(W, gain, b, transpose, tol):
     W, flat_gain = W.astype(dtype, copy=False), gain.reshape(-1, n).astype(dtype, copy=False)
     tol = tolerance(tol, dtype)
     # Each right-hand side is brought to size 1: the tolerance is relative to it, whatever its scale.
-    scale = onp.abs(b.reshape(-1, n)).max(axis=1, keepdims=True)
+    scale = largest(b.reshape(-1, n))[:, None]
     scale[scale == 0] = 1
     flat_b = (b.reshape(-1, n) / scale).astype(dtype, copy=False)
 
-    def apply(rows, u):
-        """Apply the map u → GW u + b, or u → (GW)ᵀu + b, whose fixed point is sought."""
-        return _gw(u, transpose, flat_gain[rows], W) + flat_b[rows]
+    # The map u → GW u + b, or u → (GW)ᵀu + b, takes 0 to b: that first step needs no product.
+    u, left = flat_b.copy(), onp.ones(len(flat_b), bool)
 
-    u, rows = onp.zeros_like(flat_b), onp.arange(len(flat_b))
-    if n > DIRECT and not (flat_gain == flat_gain[:1]).all():
+    def work(part):
+        here, g, b = u[part], flat_gain[part], flat_b[part]
+
+        def apply(rows, u):
+            whole = len(rows) == len(b)  # or some samples have left
+            v = _gw(u, transpose, g if whole else g[rows], W)
+            v += b if whole else b[rows]
+            return v
+
+        rows = onp.arange(len(b))
         for method, max_steps in ((Relaxation, 60), (Anderson, 200)):
-            size, _ = iterate(apply, u, method(len(rows)), rows, lambda k, at: tol, max_steps)
+            size, _ = iterate(apply, here, method(len(rows)), rows, lambda k, at: tol, max_steps)
             rows = rows[~(size <= tol)]
+        left[part] = onp.isin(onp.arange(len(b)), rows)
+
+    if n > DIRECT and not (flat_gain == flat_gain[:1]).all():
+        in_chunks(work, len(flat_b), n, side_by_side=True)
+    rows = onp.flatnonzero(left)
     if len(rows):
         # What products could not solve is near a singularity: there single precision leaves too few digits.
         W, g, c = (onp.asarray(a, onp.float64) for a in (W, flat_gain[rows], flat_b[rows]))
         with onp.errstate(over="ignore", invalid="ignore"):
             v = solve_direct(W, g, c, transpose)
-            size = onp.abs(_gw(v, transpose, g, W) + c - v).max(axis=1)
+            size = largest(_gw(v, transpose, g, W) + c - v)
             # A matrix singular to rounding may be solved by chance: then v is rounding, amplified.
             norm = 1 + onp.abs(g * onp.abs(W).sum(axis=1)).max(axis=1)
             digits_lost = onp.finfo(v.dtype).eps * norm * onp.abs(v).max(axis=1)

@@ -13,6 +13,8 @@ that the easy ones cost nothing while the hard ones are still at work.
 
 import numpy as np
 
+from fpnotes._rows import largest
+
 
 class Relaxation:
     """r ← r + αF, with a damping α a sample, halved whenever that sample's residual stops falling.
@@ -29,7 +31,7 @@ class Relaxation:
         self.waited = np.zeros(m, dtype=int)
 
     def propose(self, rows, r, residual, size):
-        """Return the next r, shape (m, N); ``size`` is each sample's largest ``|residual|``."""
+        """Return the next r, in place of residual; ``size`` is each sample's largest ``|residual|``."""
         better = size < self.best
         self.best = np.where(better, size, self.best)
         self.waited = np.where(better, 0, self.waited + 1)
@@ -38,7 +40,10 @@ class Relaxation:
         # After damping, a sample is judged from where it now stands.
         self.best = np.where(stalled, size, self.best)
         self.waited = np.where(stalled, 0, self.waited)
-        return r + self.alpha.astype(r.dtype)[:, None] * residual
+        if not (self.alpha == 1).all():
+            residual *= self.alpha.astype(r.dtype)[:, None]
+        residual += r
+        return residual
 
     def keep(self, mask):
         """Forget the samples that left the batch."""
@@ -139,7 +144,8 @@ def iterate(phi, r, method, rows, limit, max_steps):
     Parameters
     ----------
     phi : callable
-        ``phi(rows, r)`` applies the map to the samples named by the index array ``rows``: (k, N) → (k, N).
+        ``phi(rows, r)`` applies the map to the samples named by the index array ``rows``: (k, N) → (k, N),
+        a new array.
     r : (m, N) array
         Where to start; overwritten, on the given rows, by where the method ended.
     method : Relaxation, Anderson or Newton
@@ -166,8 +172,9 @@ def iterate(phi, r, method, rows, limit, max_steps):
         if not len(live):
             break
         with np.errstate(over="ignore", invalid="ignore"):
-            residual = phi(rows[live], at) - at
-            now = np.abs(residual).max(axis=1)
+            residual = phi(rows[live], at)
+            residual -= at
+            now = largest(residual)
         lost = ~np.isfinite(now)
         size[live], steps[live] = np.where(lost, np.inf, now), count + 1
         done = now <= limit(rows[live], at)

@@ -13,7 +13,7 @@ from fpnotes.network import SingularityError
 from fpnotes.solvers import ConvergenceError, FixedPoint
 
 
-def gradient(W, point, error, lr):
+def gradient(W, point, error, lr, *, tol=None):
     """Return the gradient rule's update ΔW₁ = −η Σ (Gλ) rᵀ, with (I − GW)ᵀλ = e.
 
     This is steepest descent on J in the Euclidean metric on W; in this form it is recurrent
@@ -29,6 +29,8 @@ def gradient(W, point, error, lr):
         ∂J/∂r at each sample's fixed point.
     lr : float
         Learning rate η > 0.
+    tol : float, optional
+        How far the adjoint equation is solved, relative to e; see :func:`fpnotes.implicit.resolvent`.
 
     Returns
     -------
@@ -43,7 +45,7 @@ def gradient(W, point, error, lr):
     """
     W, error, lr = _checked(W, point, error, lr)
     return -lr * _sum_of_outer(
-        point.gain * resolvent(W, point.gain, error, transpose=True), point.r
+        point.gain * resolvent(W, point.gain, error, transpose=True, tol=tol), point.r
     )
 
 

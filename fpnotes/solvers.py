@@ -12,6 +12,7 @@ import numpy as np
 
 from fpnotes._inputs import count, positive, rows_of, square_matrix
 from fpnotes._linear import solve_direct
+from fpnotes._rows import in_chunks, largest
 from fpnotes.activations import Curve, as_activation, evaluate, linear
 from fpnotes.continuation import continuation
 from fpnotes.iterations import Anderson, Newton, Relaxation, iterate
@@ -166,13 +167,23 @@ def solve(
         raise ValueError(f"on_failure must be raise, warn or ignore, not {on_failure!r}")
 
     flat_x, flat_r = x.reshape(-1, n), r.reshape(-1, n)
-    steps = _solve_rows(W, flat_x, f, flat_r, tol, max_steps, method)
-    # What is certified is the r returned, evaluated once more on the whole batch.
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        recurrent = flat_r @ W.T
-        z = recurrent + flat_x
-        residual = np.abs(evaluate(f, f, z) - flat_r).max(axis=1)
-        gain = evaluate(f, f.gain, z)
+    recurrent, gain = np.empty_like(flat_x), np.empty_like(flat_x)
+    residual, steps = np.empty(len(flat_x), dtype), np.zeros(len(flat_x), dtype=int)
+    direct = f is linear and method in ("auto", "newton")
+    if direct:
+        flat_r[:] = solve_direct(W, np.ones_like(flat_x), flat_x)
+
+    def work(part):
+        x, r = flat_x[part], flat_r[part]
+        if not direct:
+            steps[part] = _solve_rows(W, x, f, r, tol, max_steps, method)
+        # What is certified is the r returned, evaluated once more.
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            z = np.matmul(r, W.T, out=recurrent[part]) + x
+            residual[part] = largest(evaluate(f, f, z) - r)
+            gain[part] = evaluate(f, f.gain, z)
+
+    in_chunks(work, len(flat_x), n, side_by_side=f.threads)
     residual[np.isnan(residual)] = np.inf
     converged = (residual <= _limit(tol, flat_r)) & np.isfinite(gain).all(axis=1)
     samples = x.shape[:-1]
@@ -207,7 +218,7 @@ def tolerance(tol, dtype):
 
 
 def _limit(tol, r):
-    return tol * np.maximum(1, np.abs(r).max(axis=1, initial=0))
+    return tol * np.maximum(1, largest(r))
 
 
 def _solve_rows(W, x, f, r, tol, max_steps, method):
@@ -215,11 +226,23 @@ def _solve_rows(W, x, f, r, tol, max_steps, method):
     m = len(x)
     steps = np.zeros(m, dtype=int)
 
+    def drive(rows, at):
+        # Of all samples, still, or of those that are left; from rest, W r needs no product.
+        inputs = x if len(rows) == m else x[rows]
+        if not at.any():
+            return inputs.copy()
+        z = at @ W.T
+        z += inputs
+        return z
+
     def phi(rows, at):
-        return evaluate(f, f, at @ W.T + x[rows])
+        rate = evaluate(f, f, drive(rows, at))
+        return (
+            rate if f.threads else rate.copy()
+        )  # a function of the user's may keep what it returns
 
     def newton_step(rows, at, residual, diagonal):
-        gain = evaluate(f, f.gain, at @ W.T + x[rows])
+        gain = evaluate(f, f.gain, drive(rows, at))
         return solve_direct(W, gain, residual, diagonal=diagonal)
 
     def limit(rows, at):
@@ -237,8 +260,6 @@ def _solve_rows(W, x, f, r, tol, max_steps, method):
         run(Relaxation(m), todo, max_steps)
     elif method == "anderson":
         run(Anderson(m), todo, max_steps)
-    elif f is linear:
-        r[:] = solve_direct(W, np.ones_like(x), x)
     elif method == "newton":
         run(Newton(m, newton_step), todo, max_steps)
     else:

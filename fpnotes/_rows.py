@@ -1,0 +1,50 @@
+"""Work on a batch some rows at a time, on every core that BLAS would use."""
+
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+# Rows are taken so many entries at a time: the few arrays of that size that a step touches then stay in
+# a core's cache, and memory does not grow with m. Fewer rows than LEAST would make products slow.
+ENTRIES = 80_000
+LEAST = 128
+
+_blas = ThreadpoolController().select(user_api="blas")
+
+
+def in_chunks(work, m, n, side_by_side=False):
+    """Call ``work(part)`` for slices that together are range(m), of rows that have n entries.
+
+    Parameters
+    ----------
+    work : callable
+        Works on the rows of one slice, and on nothing that another slice's call touches.
+    m, n : int
+        Rows, and entries of a row.
+    side_by_side : bool
+        Whether calls may run in several threads: as many as BLAS would use, each then with one.
+    """
+    most = max(LEAST, ENTRIES // n)
+    size = -(-m // max(1, -(-m // most)))  # as few parts as that allows, of equal size
+    parts = [slice(start, min(start + size, m)) for start in range(0, m, max(1, size))]
+    threads = max((library.num_threads for library in _blas.lib_controllers), default=1)
+    if not side_by_side or min(threads, len(parts)) < 2:
+        for part in parts:
+            work(part)
+        return
+    with _blas.limit(limits=1), ThreadPoolExecutor(threads) as executor:
+        # A context each, so that np.errstate holds in the threads too.
+        futures = [executor.submit(copy_context().run, work, part) for part in parts]
+        try:
+            for future in futures:
+                future.result()
+        finally:
+            for future in futures:
+                future.cancel()
+
+
+def largest(a):
+    """Return the largest modulus of every row of a real array: (m, N) → (m,)."""
+    return np.maximum(a.max(axis=1, initial=0), -a.min(axis=1, initial=0))
