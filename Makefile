@@ -6,7 +6,7 @@ unexport PYTHONDONTWRITEBYTECODE # pip installs source (--no-compile); what is i
 export OMP_NUM_THREADS := 1
 jb := .venv/bin/jupyter-book build . -W -n --keep-going
 
-.PHONY: help book test test-browser serve outputs check format links assignments test-assignments requirements clean
+.PHONY: help book test test-browser serve outputs check format links assignments test-assignments bench requirements clean
 .DELETE_ON_ERROR:
 
 help: ## list these commands
@@ -75,12 +75,25 @@ assignments: .venv-otter/installed ## make the problem sets: student and instruc
 test-assignments: .venv/installed assignments ## grade right, wrong and broken answers to every problem set
 	$(python) -m pytest tests/test_assignments.py
 
+# ---- Speed, beside others' software, in an environment of its own ----
+.venv-bench/installed: benchmarks/requirements.txt pyproject.toml
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --no-compile --require-hashes -r benchmarks/requirements.txt
+	.venv-bench/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+bench: .venv-bench/installed ## measure speed and memory, beside other libraries: fpnotes/data/speed-*.csv, and tables in Markdown (minutes)
+	@for question in standard growth published; do echo "## $$question"; .venv-bench/bin/python benchmarks/$$question.py || exit; done
+
 # ---- Housekeeping ----
 requirements: .venv/installed ## pin pyproject.toml's dependencies in requirements.txt (UPGRADE=1: at their newest)
 	.venv/bin/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-annotate --custom-compile-command "make requirements" --quiet $(if $(UPGRADE),--upgrade) -o requirements.txt
 	.venv/bin/uv pip compile pyproject.toml assignments/requirements.in --constraint requirements.txt --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-annotate --custom-compile-command "make requirements" --quiet $(if $(UPGRADE),--upgrade) -o assignments/requirements.txt
+	.venv/bin/uv pip compile pyproject.toml benchmarks/requirements.in --constraint requirements.txt --python-platform x86_64-manylinux_2_28 --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make requirements" --quiet \
+	  $(if $(UPGRADE),--upgrade) $(if $(TORCH),--find-links $(TORCH)) -o benchmarks/requirements.txt
 
 clean: ## remove everything that was built or installed
-	rm -rf _build .venv .venv-otter dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf _build .venv .venv-otter .venv-bench dist .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,30 @@
+"""One peer in a process of its own, which waits to be asked: prepare, or run and say how long it took."""
+
+import os
+import sys
+import time
+import traceback
+
+
+def serve(pipe, name, dtype, cores):
+    """Answer requests until None comes: a number is a tolerance to prepare with, "run" is run once."""
+    os.environ.update(OMP_NUM_THREADS=str(cores), JAX_ENABLE_X64="1", JAX_PLATFORMS="cpu")
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
+    sys.path.insert(0, os.path.dirname(__file__))
+    try:
+        from job import Job
+        from peers import PEERS
+
+        job = Job.draw(dtype)
+        run = None
+        for request in iter(pipe.recv, None):
+            if request == "run":
+                wall, cpu = time.perf_counter(), time.process_time()
+                result = run()
+                pipe.send((time.perf_counter() - wall, time.process_time() - cpu, result))
+            else:
+                run = PEERS[name](job, request)
+                pipe.send(run())  # compiles, and fills caches
+    except Exception:
+        pipe.send(traceback.format_exc())
