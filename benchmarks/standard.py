@@ -68,7 +68,9 @@ def prepare(peer, job, reference, verbose):
 
     if peer.name in EXACT:
         return None, *attempt(0)[1:]
-    tols = [float(f"{10**exponent:.2g}") for exponent in np.arange(-4, -8.1, -0.25)]
+    # Finer than rounding, an iteration without a limit would never end.
+    finest = -8.1 if job.W.dtype == np.float64 else -6.6
+    tols = [float(f"{10**exponent:.2g}") for exponent in np.arange(-4, finest, -0.25)]
     first = bisect_left(tols, True, key=lambda tol: attempt(tol)[0])
     tol = tols[min(first, len(tols) - 1)]
     return tol, *attempt(tol)[1:]

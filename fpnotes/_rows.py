@@ -6,27 +6,27 @@ from contextvars import copy_context
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-# Rows are taken so many entries at a time: the few arrays of that size that a step touches then stay in
-# a core's cache, and memory does not grow with m. Fewer rows than LEAST would make products slow.
-ENTRIES = 80_000
+# Rows are taken so many bytes at a time: the few arrays of that size that a step touches then stay in a
+# core's cache, and memory does not grow with m. Fewer rows than LEAST would make products slow.
+BYTES = 320_000
 LEAST = 128
 
 _blas = ThreadpoolController().select(user_api="blas")
 
 
-def in_chunks(work, m, n, side_by_side=False):
-    """Call ``work(part)`` for slices that together are range(m), of rows that have n entries.
+def in_chunks(work, rows, side_by_side=False):
+    """Call ``work(part)`` for slices that together are all rows of an array.
 
     Parameters
     ----------
     work : callable
         Works on the rows of one slice, and on nothing that another slice's call touches.
-    m, n : int
-        Rows, and entries of a row.
+    rows : (m, N) array
+        The batch; only its shape and dtype matter.
     side_by_side : bool
         Whether calls may run in several threads: as many as BLAS would use, each then with one.
     """
-    most = max(LEAST, ENTRIES // n)
+    m, most = len(rows), max(LEAST, BYTES // (rows.shape[1] * rows.itemsize))
     size = -(-m // max(1, -(-m // most)))  # as few parts as that allows, of equal size
     parts = [slice(start, min(start + size, m)) for start in range(0, m, max(1, size))]
     threads = max((library.num_threads for library in _blas.lib_controllers), default=1)

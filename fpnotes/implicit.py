@@ -163,10 +163,16 @@ def _resolvent(W, gain, b, transpose, tol):
     def work(part):
         here, g, b = u[part], flat_gain[part], flat_b[part]
 
+        weighted = onp.empty_like(b)  # one array for every step
+
         def apply(rows, u):
-            whole = len(rows) == len(b)  # or some samples have left
-            v = _gw(u, transpose, g if whole else g[rows], W)
-            v += b if whole else b[rows]
+            gain, constant = (g, b) if len(rows) == len(b) else (g[rows], b[rows])
+            gu = weighted[: len(u)]
+            if transpose:
+                v = onp.multiply(gain, u, out=gu) @ W
+            else:
+                v = gain * onp.matmul(u, W.T, out=gu)
+            v += constant
             return v
 
         rows = onp.arange(len(b))
@@ -176,7 +182,7 @@ def _resolvent(W, gain, b, transpose, tol):
         left[part] = onp.isin(onp.arange(len(b)), rows)
 
     if n > DIRECT and not (flat_gain == flat_gain[:1]).all():
-        in_chunks(work, len(flat_b), n, side_by_side=True)
+        in_chunks(work, flat_b, side_by_side=True)
     rows = onp.flatnonzero(left)
     if len(rows):
         # What products could not solve is near a singularity: there single precision leaves too few digits.

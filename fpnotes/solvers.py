@@ -183,7 +183,7 @@ def solve(
             residual[part] = largest(evaluate(f, f, z) - r)
             gain[part] = evaluate(f, f.gain, z)
 
-    in_chunks(work, len(flat_x), n, side_by_side=f.threads)
+    in_chunks(work, flat_x, side_by_side=f.threads)
     residual[np.isnan(residual)] = np.inf
     converged = (residual <= _limit(tol, flat_r)) & np.isfinite(gain).all(axis=1)
     samples = x.shape[:-1]
@@ -226,13 +226,15 @@ def _solve_rows(W, x, f, r, tol, max_steps, method):
     m = len(x)
     steps = np.zeros(m, dtype=int)
 
+    net_input = np.empty_like(x)  # one array for every step: new memory is slow at first touch
+
     def drive(rows, at):
-        # Of all samples, still, or of those that are left; from rest, W r needs no product.
-        inputs = x if len(rows) == m else x[rows]
-        if not at.any():
-            return inputs.copy()
-        z = at @ W.T
-        z += inputs
+        z = net_input[: len(at)]
+        if at.any():
+            np.matmul(at, W.T, out=z)
+        else:  # at rest no product is needed
+            z[:] = 0
+        z += x if len(rows) == m else x[rows]
         return z
 
     def phi(rows, at):

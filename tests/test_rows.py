@@ -14,7 +14,7 @@ from fpnotes._rows import in_chunks, largest
 @pytest.fixture
 def small_chunks(monkeypatch):
     """Take rows three at a time when they have twenty entries."""
-    monkeypatch.setattr("fpnotes._rows.ENTRIES", 60)
+    monkeypatch.setattr("fpnotes._rows.BYTES", 3 * 20 * 8)
     monkeypatch.setattr("fpnotes._rows.LEAST", 1)
 
 
@@ -28,7 +28,7 @@ def test_every_row_comes_once(m, side_by_side, small_chunks):
         seen[part] += 1
 
     with threadpool_limits(2, user_api="blas"):
-        in_chunks(work, m, 20, side_by_side)
+        in_chunks(work, np.empty((m, 20)), side_by_side)
     assert (seen == 1).all()
 
 
@@ -45,7 +45,7 @@ def test_threads_have_one_blas_thread_each_the_callers_errstate_and_leave_things
 
     with threadpool_limits(2, user_api="blas"), np.errstate(over="raise"):
         before = threadpool_info()
-        in_chunks(work, 6, 20, side_by_side=True)
+        in_chunks(work, np.empty((6, 20)), side_by_side=True)
         assert threadpool_info() == before
     assert seen == [({1}, "raise")] * 2
 
@@ -57,7 +57,7 @@ def test_an_error_comes_through(side_by_side, small_chunks):
             raise KeyError("the second chunk")
 
     with threadpool_limits(2, user_api="blas"), pytest.raises(KeyError, match="second"):
-        in_chunks(work, 30, 20, side_by_side)
+        in_chunks(work, np.empty((30, 20)), side_by_side)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -69,7 +69,7 @@ def test_chunks_change_nothing(dtype, threads, monkeypatch):
     x, error = rng.standard_normal((2, m, n)).astype(dtype)
     point = solve(W, x)
     dW = gradient(W, point, error, 1.0)
-    monkeypatch.setattr("fpnotes._rows.ENTRIES", 10 * n)
+    monkeypatch.setattr("fpnotes._rows.BYTES", 10 * n * 4)
     monkeypatch.setattr("fpnotes._rows.LEAST", 1)
     with threadpool_limits(threads, user_api="blas"):
         chunked = solve(W, x)
