@@ -6,7 +6,7 @@ unexport PYTHONDONTWRITEBYTECODE # pip installs source (--no-compile); what is i
 export OMP_NUM_THREADS := 1
 jb := .venv/bin/jupyter-book build . -W -n --keep-going
 
-.PHONY: help book test test-browser serve outputs check format links assignments test-assignments bench requirements clean
+.PHONY: help book lite test test-browser test-lite serve outputs check format links assignments test-assignments bench requirements clean
 .DELETE_ON_ERROR:
 
 help: ## list these commands
@@ -45,13 +45,21 @@ serve: book ## build the book and show it at http://localhost:8000
 links: .venv/installed $(code) ## follow every external link of the book
 	rm -f _build/.complete; $(jb) --builder linkcheck
 
+lite: book ## make _build/lite: the chapters as notebooks that run in a browser, with nothing installed (JupyterLite)
+	$(python) book/editions/lite.py
+
 # ---- The tests ----
 test: book ## build the book and run every test: package, chapters, pages
 	$(python) tests/notebooks.py prepare
 	$(python) -m pytest -n 2 --dist loadscope --nbval-lax --nbval-current-env --nbval-cell-timeout 600 --ignore tests/test_assignments.py --ignore tests/browser tests _build/nbval
 
 test-browser: book ## see every page in Chromium: sliders, formulas, dark mode, a phone, accessibility, weight
-	$(python) -m pytest -n 2 --dist loadgroup tests/browser
+	$(python) -m pytest -n 2 --dist loadgroup --ignore tests/browser/test_lite.py tests/browser
+
+# The kernel's host is copied first, as far as npm and PyPI have it: pinned versions, checked hashes.
+test-lite: lite ## open that site in Chromium and start its Python, with a copy of Pyodide's core in place of its host
+	PYTHONPATH=book/editions $(python) tests/browser/pyodide_host.py
+	$(python) -m pytest tests/browser/test_lite.py
 
 outputs: .venv/installed ## refresh the expected outputs of the chapters (CHAPTERS="stability ..." for some)
 	$(python) tests/notebooks.py update $(CHAPTERS)
