@@ -13,11 +13,9 @@ import platform
 import shlex
 import sys
 from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from importlib.metadata import version
 from importlib.resources import files
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -169,6 +167,9 @@ def mnist(out, *, seeds: Iterable[int] = range(3), full=True, workers=2, cache=N
     KeyboardInterrupt
         When it is stopped by hand: finished runs are kept, and no table is written.
     """
+    from concurrent.futures import ProcessPoolExecutor  # not in a browser, where tables can be read
+    from multiprocessing import get_context
+
     out, seeds = Path(out), list(seeds)
     task = partial(Digits.published, full=full, cache=cache)
     data = "all images" if full else "shipped images"

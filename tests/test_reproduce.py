@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent import futures
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -344,7 +345,7 @@ def test_stopped_by_hand_it_keeps_what_is_finished_and_writes_no_table(
     small, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setattr(
-        reproduce, "ProcessPoolExecutor", lambda workers, mp_context: ThreadPoolExecutor(1)
+        futures, "ProcessPoolExecutor", lambda workers, mp_context: ThreadPoolExecutor(1)
     )
     stopped = {linearized: [0.1], interrupting: [0.1]}
     monkeypatch.setattr(reproduce, "PROTOCOLS", {"exact": (stopped, {"record": watch})})
