@@ -17,7 +17,7 @@ from fpnotes import gradient, linearized, solve, spectral_abscissa
 
 OUT = DATA / "speed-growth.csv"
 SIZES = {
-    "neurons": [50, 100, 200, 400, 800, 2000],
+    "neurons": [50, 100, 200, 400, 800, 1400, 2000],
     "samples": [1, 10, 100, 1000, 10_000, 100_000],
     "abscissa": [0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99],
 }
@@ -29,7 +29,7 @@ def problem(what, size, seed=0):
     For that, W is brought to the abscissa, and inputs are so small that every gain is nearly 1.
     """
     rng = np.random.default_rng(seed)
-    n, m = {"neurons": (size, 64), "samples": (50, size), "abscissa": (200, 32)}[what]
+    n, m = {"neurons": (size, 32), "samples": (50, size), "abscissa": (100, 32)}[what]
     W = 0.5 * rng.standard_normal((n, n)) / np.sqrt(n)
     x = rng.standard_normal((m, n))
     if what == "abscissa":
@@ -47,7 +47,10 @@ def jobs(W, x, what):
         "linearized": lambda: linearized(W, point, error, 1.0),
     }
     if what == "abscissa":
-        found["relaxation"] = lambda: solve(W, x, method="relaxation", max_steps=10_000)
+        del found["linearized"]
+        found["relaxation"] = lambda: solve(
+            W, x, method="relaxation", max_steps=10_000, on_failure="ignore"
+        )
     return found
 
 
@@ -64,7 +67,7 @@ def extra_memory(name, run):
 STAGES = ("solve", "relaxation")
 
 
-def measure(what, rounds):
+def measure(what, rounds, verbose=False):
     """Return a row for every size and job."""
     todo = []
     for size in SIZES[what]:
@@ -73,7 +76,10 @@ def measure(what, rounds):
             row = {"against": what, "size": size, "job": name}
             row["memory"] = int(extra_memory(name, run))
             if name in STAGES:
-                row["steps"] = int(run().steps.max())
+                point = run()
+                row |= {"steps": int(point.steps.max()), "converged": float(point.converged.mean())}
+            if verbose:
+                print(row, flush=True)
             todo.append((row, run, [], []))
     for _ in range(rounds):
         for _, run, wall, cpu in todo:
@@ -83,7 +89,7 @@ def measure(what, rounds):
             cpu.append(time.process_time() - c)
     for row, _, wall, cpu in todo:
         row |= {"wall": float(np.median(wall)), "cpu": float(np.median(cpu)), "rounds": rounds}
-    return [{"steps": None} | row for row, *_ in todo]
+    return [{"steps": None, "converged": None} | row for row, *_ in todo]
 
 
 def main():
@@ -91,10 +97,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--verbose", action="store_true")
     parser.add_argument("--out", type=Path, default=OUT)
     given = parser.parse_args()
     with threadpool_limits(given.threads):
-        rows = [row for what in SIZES for row in measure(what, given.rounds)]
+        rows = [row for what in SIZES for row in measure(what, given.rounds, given.verbose)]
     write(given.out, made(), rows)
 
 

@@ -257,8 +257,8 @@ def results(name):
     """Return a table that comes with the package as a DataFrame; needs pandas.
 
     "mnist-runs" and "mnist-curves" are what :func:`mnist` writes; "mnist-published" holds how the
-    curves of [ZR24] end; "speed-standard", "speed-growth" and "speed-published" are what ``make bench``
-    measured. Its ``attrs["made"]`` holds the lines that say how it was made.
+    curves of [ZR24] end; "speed-standard" is what ``make bench`` measured. Its
+    ``attrs["made"]`` holds the lines that say how it was made.
     """
     import pandas as pd
 
