@@ -6,7 +6,7 @@ unexport PYTHONDONTWRITEBYTECODE # pip installs source (--no-compile); what is i
 export OMP_NUM_THREADS := 1
 jb := .venv/bin/jupyter-book build . -W -n --keep-going
 
-.PHONY: help book lite test test-browser test-lite serve outputs check format links assignments test-assignments bench requirements clean
+.PHONY: help book lite slides test test-browser test-lite serve outputs check format links assignments test-assignments bench requirements clean
 .DELETE_ON_ERROR:
 
 help: ## list these commands
@@ -53,7 +53,7 @@ test: book ## build the book and run every test: package, chapters, pages
 	$(python) tests/notebooks.py prepare
 	$(python) -m pytest -n 2 --dist loadscope --nbval-lax --nbval-current-env --nbval-cell-timeout 600 --ignore tests/test_assignments.py --ignore tests/browser tests _build/nbval
 
-test-browser: book ## see every page in Chromium: sliders, formulas, dark mode, a phone, accessibility, weight
+test-browser: slides ## see every page and slide in Chromium: sliders, formulas, dark mode, a phone, accessibility, weight
 	$(python) -m pytest -n 2 --dist loadgroup --ignore tests/browser/test_lite.py tests/browser
 
 # The kernel's host is copied first, as far as npm and PyPI have it: pinned versions, checked hashes.
@@ -70,6 +70,15 @@ check: .venv/installed ## lint, layout and types
 
 format: .venv/installed ## mend what lint and layout can mend by themselves
 	.venv/bin/ruff check --fix && .venv/bin/ruff format
+
+# ---- Slides ----
+# In the build's folder, where nothing else is disturbed; the checksum is in the file.
+_build/reveal: slides/requirements.txt | book
+	$(python) -m pip install --quiet --no-compile --no-deps --upgrade --require-hashes --target $@ -r $<
+	@touch $@
+
+slides: book _build/reveal ## make slides of the chapters in dist/slides, to show without a network
+	$(python) slides/build.py
 
 # ---- The problem sets, in an environment of their own that readers do not need ----
 .venv-otter/installed: assignments/requirements.txt

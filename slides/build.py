@@ -1,0 +1,158 @@
+"""Make slides of the chapters: ``python slides/build.py [chapter ...]`` after ``make book``.
+
+What a lecturer would put on the board is marked in a chapter already: its questions (sentences in bold),
+its numbered equations, its definitions and theorems, its figures with their captions, its exercises. Here
+they are taken from the built page, where numbers and references are resolved, and become one notebook a
+chapter, which nbconvert turns into a reveal.js page. ``dist/slides`` needs nothing from another host, and
+can be copied to any machine.
+"""
+
+import base64
+import copy
+import shutil
+import sys
+from pathlib import Path
+
+import nbformat
+from bs4 import BeautifulSoup
+from nbconvert import SlidesExporter
+
+ROOT = Path(__file__).resolve().parent.parent
+HTML = ROOT / "_build" / "html"
+REVEAL = ROOT / "_build" / "reveal" / "sphinx_revealjs" / "_static" / "revealjs"
+OUT = ROOT / "dist" / "slides"
+STATEMENT = "div.theorem, div.definition, div.lemma, div.proposition, div.corollary"
+MARKED = f"div.math[id^=equation-], {STATEMENT}, figure:not(.explore), p:has(> strong)"
+SKIP = {"Sources"}
+ROOM = 12  # lines on a slide
+
+
+def chapters(html=HTML):
+    """Return the built pages of the numbered chapters."""
+    pages = sorted((html / "book").glob("*.html"))
+    return [page for page in pages if read(page).select_one("article h1 .section-number")]
+
+
+def read(page):
+    """Return a page as a tree."""
+    return BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
+
+
+def own(part, page):
+    """Return a copy of a part of a page that stands by itself: images inside, links and ids gone."""
+    part = copy.copy(part)
+    for tag in part.select(".headerlink, .checked, script, button, .terms"):
+        tag.decompose()
+    for link in part.select("a"):
+        link.unwrap()
+    for tag in (part, *part.select("[id]")):
+        tag.attrs.pop("id", None)
+    for image in part.select("img"):
+        source = str(image["src"])
+        if not source.startswith("data:"):
+            file = (page.parent / source).resolve()
+            kind = {".svg": "svg+xml"}.get(file.suffix, file.suffix[1:])
+            data = base64.b64encode(file.read_bytes()).decode()
+            source = f"data:image/{kind};base64,{data}"
+        image.attrs = {"src": source, "alt": image.get("alt", "")}
+    return part
+
+
+def lines(part):
+    """Return about how many lines of a slide a part takes."""
+    if part.name == "figure":
+        return ROOM - 2  # beside one short formula or sentence
+    formulas = len(part.select("div.math")) + ("math" in part.get("class", []))
+    return 1 + len(part.get_text()) // 90 + 2 * formulas + part.get_text().count("\\\\")
+
+
+def slides(page):
+    """Return the slides of a chapter, each a list of pieces of HTML."""
+    article = read(page).select_one("article")
+    for tag in article.select(".headerlink"):
+        tag.decompose()
+    top = article.select_one("section")
+    title = top.find("h1").decode_contents()
+    opening = top.select_one(":scope > p:has(> strong)")
+    made = [[f"<h1>{title}</h1>", *([key(opening, page)] if opening else [])]]
+    aims = top.select_one(":scope > div.admonition")
+    if aims:
+        items = [str(own(item, page)) for item in aims.select("ul, ol")]
+        made.append(["<h2>After this chapter you can …</h2>", *items])
+    for section in top.select(":scope > section"):
+        heading = section.find("h2").decode_contents()
+        if section.find("h2").get_text() in SKIP:
+            continue
+        if section.find("h2").get_text() == "What we now know":
+            made.append(
+                [
+                    f"<h2>{heading}</h2>",
+                    *(str(own(x, page)) for x in section.select(":scope > ul, :scope > p")),
+                ]
+            )
+            continue
+        for exercise in section.select("div.exercise"):
+            name = exercise.select_one(".admonition-title").get_text(" ", strip=True)
+            body = "".join(str(own(x, page)) for x in exercise.select(":scope > section > *"))
+            made.append([f"<h2>{name}</h2>", body])
+        room, slide = 0, []
+        for part in section.select(MARKED):
+            if part.find_parent(class_=["exercise", "solution", "proof"]) or part.find_parent(
+                "figure"
+            ):
+                continue
+            text = key(part, page) if part.name == "p" else str(own(part, page))
+            if not text:
+                continue
+            if part.select_one(".admonition-title"):
+                text = f'<div class="statement">{text}</div>'
+            if slide and room + lines(part) > ROOM:
+                made.append([f"<h2>{heading}</h2>", *slide])
+                room, slide = 0, []
+            slide, room = [*slide, text], room + lines(part)
+        if slide:
+            made.append([f"<h2>{heading}</h2>", *slide])
+    return made
+
+
+def key(paragraph, page):
+    """Return the sentences that a paragraph says in bold; bold words within a sentence are no slide."""
+    sentences = [own(part, page) for part in paragraph.select(":scope > strong")]
+    return "".join(
+        f'<p class="key">{part.decode_contents()}</p>'
+        for part in sentences
+        if part.get_text().strip()[-1:] in tuple(".?!")
+    )
+
+
+def notebook(page):
+    """Return a chapter's slides as a notebook."""
+    made = nbformat.v4.new_notebook(metadata={"title": page.stem})
+    for pieces in slides(page):
+        metadata = {"raw_mimetype": "text/html", "slideshow": {"slide_type": "slide"}}
+        made.cells.append(nbformat.v4.new_raw_cell("\n".join(pieces), metadata=metadata))
+    return made
+
+
+def build(names=(), html=HTML, out=OUT):
+    """Write the slides of the chapters, all or those named, into a folder."""
+    out.mkdir(parents=True, exist_ok=True)
+    exporter = SlidesExporter(
+        template_name="template",
+        extra_template_basedirs=[str(Path(__file__).resolve().parent)],
+        reveal_url_prefix="reveal",
+        reveal_theme="white",
+    )
+    for page in chapters(html):
+        if not names or page.stem in names:
+            text, _ = exporter.from_notebook_node(notebook(page))
+            (out / f"{page.stem}.html").write_text(text, encoding="utf-8")
+            yield out / f"{page.stem}.html"
+
+
+if __name__ == "__main__":
+    for made in build(sys.argv[1:]):
+        print(made.relative_to(ROOT))
+    for folder in ("dist", "plugin/notes"):
+        shutil.copytree(REVEAL / folder, OUT / "reveal" / folder, dirs_exist_ok=True)
+    shutil.copytree(HTML / "_static" / "mathjax", OUT / "mathjax", dirs_exist_ok=True)
