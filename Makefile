@@ -6,7 +6,7 @@ unexport PYTHONDONTWRITEBYTECODE # pip installs source (--no-compile); what is i
 export OMP_NUM_THREADS := 1
 jb := .venv/bin/jupyter-book build . -W -n --keep-going
 
-.PHONY: help book lite slides test test-browser test-lite serve outputs check format links assignments test-assignments bench requirements clean
+.PHONY: help book pdf lite slides test test-browser test-lite serve outputs check format links assignments test-assignments bench requirements clean
 .DELETE_ON_ERROR:
 
 help: ## list these commands
@@ -39,6 +39,9 @@ book: .venv/installed $(code) ## build the book in _build/html
 	@touch _build/.complete
 	@echo "The book is built. Open _build/html/index.html, or run: make serve"
 
+pdf: book ## print the book: _build/learning-fixed-points.pdf, by headless Chromium
+	$(python) book/editions/pdf.py
+
 serve: book ## build the book and show it at http://localhost:8000
 	$(python) -m http.server --bind localhost --directory _build/html 8000
 
@@ -53,7 +56,7 @@ test: book ## build the book and run every test: package, chapters, pages
 	$(python) tests/notebooks.py prepare
 	$(python) -m pytest -n 2 --dist loadscope --nbval-lax --nbval-current-env --nbval-cell-timeout 600 --ignore tests/test_assignments.py --ignore tests/browser tests _build/nbval
 
-test-browser: slides ## see every page and slide in Chromium: sliders, formulas, dark mode, a phone, accessibility, weight
+test-browser: pdf slides ## see every page, slide and printed page in Chromium: sliders, formulas, dark mode, a phone, accessibility, weight
 	$(python) -m pytest -n 2 --dist loadgroup --ignore tests/browser/test_lite.py tests/browser
 
 # The kernel's host is copied first, as far as npm and PyPI have it: pinned versions, checked hashes.
