@@ -334,7 +334,7 @@ MISTAKES = {
         Mistake(
             "one_run",
             "TASKS[seed], RULES[name], lr, STEPS, seed=seed",
-            "TASKS[0], RULES[name], lr, STEPS, seed=0",
+            "TASKS[1], RULES[name], lr, STEPS, seed=1",
             5,
             "the seed has no effect",
         ),
