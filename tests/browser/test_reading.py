@@ -112,6 +112,7 @@ def test_sliders_move_by_keyboard_and_by_mouse(look):
             control.focus()
             look.page.keyboard.press("ArrowRight")
             states.append(state(figure))
+            control.scroll_into_view_if_needed()  # a look at the picture may have scrolled it away
             box = control.bounding_box()
             look.page.mouse.click(box["x"] + 0.95 * box["width"], box["y"] + box["height"] / 2)
             states.append(state(figure))
