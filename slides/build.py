@@ -137,6 +137,8 @@ def notebook(page):
 def build(names=(), html=HTML, out=OUT):
     """Write the slides of the chapters, all or those named, into a folder."""
     out.mkdir(parents=True, exist_ok=True)
+    for old in out.glob("*.html") if not names else []:  # a chapter may have gone
+        old.unlink()
     exporter = SlidesExporter(
         template_name="template",
         extra_template_basedirs=[str(Path(__file__).resolve().parent)],
