@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import zipfile
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 
@@ -230,13 +231,19 @@ def test_student_version_holds_no_secret(name):
     )
 
 
-@pytest.mark.parametrize("name", SETS)
-def test_book_holds_no_secret(name):
-    """No solution, written answer or hidden test is on a page of the book, or can be downloaded there."""
+@cache
+def published():
+    """Return the text of the book's sources and of its built pages."""
     pages = [path.read_text(encoding="utf-8") for path in (ROOT / "book").glob("*.md")]
     for path in (ROOT / "_build" / "html").rglob("*.html"):
         pages.append(BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser").get_text())
-    book = plain("\n".join(pages))
+    return plain("\n".join(pages))
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_book_holds_no_secret(name):
+    """No solution, written answer or hidden test is on a page of the book, or can be downloaded there."""
+    book = published()
     found = [block for block in secrets(name) if block and all(line in book for line in block)]
     assert not found
     built = {path.name for path in (ROOT / "_build" / "html").rglob("*")}
