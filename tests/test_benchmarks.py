@@ -80,7 +80,7 @@ def test_tables_say_how_they_were_made(name):
 
 @pytest.mark.parametrize("name", TABLES)
 def test_times_are_medians_of_seven_rounds_or_more(name):
-    assert (results(name)["rounds"] >= 7).all()
+    assert results(name)["rounds"].to_numpy().min() >= 7
 
 
 def test_all_but_the_authors_method_meet_the_standard():
