@@ -13,6 +13,7 @@ that the easy ones cost nothing while the hard ones are still at work.
 
 import numpy as np
 
+from fpnotes._linear import solve_stack
 from fpnotes._rows import largest
 
 
@@ -87,8 +88,8 @@ class Anderson:
         scale = np.where(scale > 0, scale, 1)[..., None]
         gram /= scale * np.swapaxes(scale, 1, 2)
         gram += 10 * np.finfo(gram.dtype).eps * np.eye(self.memory, dtype=gram.dtype)
-        gamma = np.linalg.solve(gram, (self.dF @ residual[..., None]) / scale) / scale
-        gamma = np.swapaxes(gamma, 1, 2)
+        gamma = solve_stack(gram, (self.dF @ residual[..., None] / scale)[..., 0]) / scale[..., 0]
+        gamma = gamma[:, None]
         return (gamma @ self.dr + gamma @ self.dF)[:, 0]
 
     def keep(self, mask):

@@ -164,6 +164,22 @@ def test_a_sample_that_runs_to_infinity_does_not_touch_the_others(method):
     assert np.isfinite(r).all()
 
 
+def test_a_history_that_rounds_to_singular_costs_only_its_sample(monkeypatch):
+    """Changes along one line are a Gram matrix of rank 1, whose last pivot may round to 0; here it does."""
+    solve = np.linalg.solve
+
+    def unlucky(gram, b):
+        if (np.abs(gram[:, 0, 1]) > 1 - 1e-9).any():
+            raise np.linalg.LinAlgError("Singular matrix")
+        return solve(gram, b)
+
+    monkeypatch.setattr(np.linalg, "solve", unlucky)
+    b = np.array([[0.1, 0.1, 0.1], [0.3, -0.2, 0.5], [-0.4, 0.6, 0.2]])
+    r, size, _ = run(lambda rows, r: np.cos(r) + b[rows], Anderson(3), 3, 3)
+    assert size[0] == np.inf and (size[1:] <= 1e-10).all()
+    assert np.allclose(r[1:], np.cos(r[1:]) + b[1:], atol=1e-10)
+
+
 def test_no_rows():
     size, steps = iterate(affine(np.eye(2), np.zeros((0, 2))), np.zeros((0, 2)), Relaxation(0),
                           np.arange(0), lambda k, at: np.zeros(0), 10)  # fmt: skip
