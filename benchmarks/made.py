@@ -1,6 +1,5 @@
 """What every result says of itself: command, date, machine, versions; and how it is written."""
 
-import csv
 import datetime
 import os
 import platform
@@ -10,6 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from threadpoolctl import threadpool_info
+
+from fpnotes import reproduce
 
 DATA = Path(__file__).parents[1] / "fpnotes" / "data"  # where the book's page on speed finds it
 OURS = ("fpnotes", "numpy", "scipy")
@@ -43,13 +44,8 @@ def _processor():
 
 
 def write(path, lines, rows):
-    """Write rows as CSV, after the lines that say how they were made, and print them in Markdown."""
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        file.writelines(f"# {line}\n" for line in lines)
-        table = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        table.writeheader()
-        for row in rows:
-            table.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
+    """Write rows as CSV, as the package writes its tables, and print them in Markdown."""
+    reproduce.write(path, lines, rows)
     print("\n".join(lines), markdown(rows), sep="\n\n")
 
 

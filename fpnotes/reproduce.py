@@ -24,7 +24,7 @@ from fpnotes._inputs import count, positive, rows_of, square_matrix
 from fpnotes.activations import Curve, as_activation
 from fpnotes.network import RateNetwork, spectral_abscissa
 from fpnotes.rules import gradient, linearized, linearized_without_gains
-from fpnotes.solvers import FixedPoint, solve
+from fpnotes.solvers import FixedPoint, _limit, solve
 from fpnotes.tasks import Digits
 from fpnotes.training import sweep
 
@@ -128,7 +128,7 @@ def _watch(task, W, point, **how):
     return {
         "test_loss": loss,
         "test_accuracy": accuracy,
-        "converged": np.mean(point.residual <= 1e-5 * np.maximum(1, np.abs(point.r).max(axis=1))),
+        "converged": np.mean(point.residual <= _limit(1e-5, point.r)),
         "evaluations": point.steps.max(),
         "abscissa_W": spectral_abscissa(W),
         "abscissa_GW": spectral_abscissa(W, exact.gain[:4]).max(),
@@ -198,14 +198,13 @@ def mnist(out, *, seeds: Iterable[int] = range(3), full=True, workers=2, cache=N
                 name = dict(zip(("protocol", "rule", "lr", "seed"), (protocol, *key), strict=True))
                 runs.append({**name, **_summary(history), **test})
                 curves += [{**name, **row} for row in _curve(history)]
-    write(out / "mnist-runs.csv", runs)
-    write(out / "mnist-curves.csv", curves)
+    write(out / "mnist-runs.csv", made(), runs)
+    write(out / "mnist-curves.csv", made(), curves)
 
 
 def _final_test(task, find, seed, W):
     """Test on all test images, by the fixed points of training and, whatever those were, exactly."""
     task = task(seed)
-    result = {}
     exact = partial(solve, on_failure="ignore")
     point, *tested = task.test(W, solve=exact)
     result = dict(zip(("exact_test_loss", "exact_test_accuracy"), tested, strict=True))
@@ -238,14 +237,20 @@ def _curve(history):
         }
 
 
-def write(path, rows):
-    """Write a table of dicts as CSV, after lines that say how and with what it was made."""
+def made():
+    """Return the lines that say how, when and with what a table was made."""
     packages = ", ".join(f"{name} {version(name)}" for name in ("fpnotes", "numpy", "scipy"))
-    command = shlex.join(["python", "-m", "fpnotes.reproduce", *sys.argv[1:]])
+    return [
+        shlex.join(["python", "-m", "fpnotes.reproduce", *sys.argv[1:]]),
+        f"{datetime.date.today()}, Python {platform.python_version()}, {packages}",
+    ]
+
+
+def write(path, lines, rows):
+    """Write a table of dicts as CSV, whole or not at all, after the lines that say how it was made."""
     part = path.with_suffix(".part")
     with open(part, "w", newline="", encoding="utf-8") as file:
-        file.write(f"# {command}\n")
-        file.write(f"# {datetime.date.today()}, Python {platform.python_version()}, {packages}\n")
+        file.writelines(f"# {line}\n" for line in lines)
         table = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         table.writeheader()
         for row in rows:
@@ -264,10 +269,10 @@ def results(name):
 
     path = files("fpnotes").joinpath(f"data/{name}.csv")
     with path.open(encoding="utf-8") as file:
-        made = [line[2:].strip() for line in file if line.startswith("#")]
+        lines = [line[2:].strip() for line in file if line.startswith("#")]
     with path.open(encoding="utf-8") as file:
         table = pd.read_csv(file, comment="#")
-    table.attrs["made"] = made
+    table.attrs["made"] = lines
     return table
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from fpnotes import reproduce
 from fpnotes.activations import linear, tanh
-from fpnotes.reproduce import euler, mnist, results, settling_times, watch, watch_euler, write
+from fpnotes.reproduce import euler, made, mnist, results, settling_times, watch, watch_euler, write
 from fpnotes.rules import gradient, linearized
 from fpnotes.solvers import solve
 from fpnotes.tasks import Digits
@@ -391,15 +391,15 @@ def test_a_table_is_read_as_it_was_written(tmp_path, monkeypatch):
         },
         {"rule": "linearized", "lr": 0.1, "steps": np.int64(7), "diverged": True, "time": 1 / 3},
     ]
-    write(tmp_path / "data" / "table.csv", rows)
+    write(tmp_path / "data" / "table.csv", made(), rows)
     assert [p.name for p in (tmp_path / "data").iterdir()] == ["table.csv"]
     table = results("table")
     assert table.columns.tolist() == list(rows[0])
     assert table["steps"].tolist() == [354, 7] and table["diverged"].tolist() == [False, True]
     assert table["time"].tolist() == [np.inf, pytest.approx(1 / 3, rel=1e-5)]
-    command, made = table.attrs["made"]
+    command, versions = table.attrs["made"]
     assert command == "python -m fpnotes.reproduce mnist --out 'a folder'"
-    assert "Python 3" in made and "numpy" in made
+    assert "Python 3" in versions and "numpy" in versions
 
 
 def test_the_published_curves_end_as_read_from_the_authors_files():
