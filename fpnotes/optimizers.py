@@ -20,7 +20,7 @@ import numpy as np
 
 from fpnotes._inputs import positive, real_array
 from fpnotes.network import SingularityError
-from fpnotes.rules import _checked, _linear_response, reparameterized
+from fpnotes.rules import _checked, _linear_response, _solve_unless_singular, reparameterized
 
 
 class _Rule:
@@ -159,12 +159,8 @@ class InResponse(_Rule):
         W, error, lr = _checked(W, point, error, lr)
         B = _linear_response(W, point, error)[0]
         BD = B @ self.rule(W, point, error, lr)
-        right = BD @ B
-        try:
-            dW = np.linalg.solve(np.eye(len(W), dtype=W.dtype) + BD, right)
-        except np.linalg.LinAlgError:
-            dW = np.full_like(right, np.inf)
-        if not np.abs(dW).max() <= np.abs(right).max() / np.sqrt(np.finfo(W.dtype).eps):
+        dW = _solve_unless_singular(np.eye(len(W), dtype=W.dtype) + BD, BD @ B)
+        if dW is None:
             raise SingularityError(f"a step of lr={lr:g} lands on a singular A, which no W has")
         return dW
 

@@ -82,13 +82,8 @@ def reparameterized(W, point, error, lr):
         left, middle, right = B_error.T, x_B @ error.T, x_B
     else:
         left, middle, right = None, B_error.T @ x, B_error.T @ x_B
-    try:
-        solved = np.linalg.solve(np.eye(len(middle), dtype=W.dtype) - lr * middle, right)
-    except np.linalg.LinAlgError:
-        solved = np.full_like(right, np.inf)
-    # A step this near a singular A would keep less than half the digits.
-    largest = np.abs(right).max(initial=0) / np.sqrt(np.finfo(W.dtype).eps)
-    if not np.abs(solved).max(initial=0) <= largest:
+    solved = _solve_unless_singular(np.eye(len(middle), dtype=W.dtype) - lr * middle, right)
+    if solved is None:
         # A is singular at lr = 1/pole for every real positive pole. Rounding may have made this one
         # complex; below the inverse of the largest modulus there is none of any kind.
         poles = np.linalg.eigvals(middle)
@@ -178,6 +173,16 @@ def natural(W, point, error, lr, *, covariance=None):
             raise ValueError(f"covariance must have W's shape {W.shape}, not {covariance.shape}")
         whitened = np.linalg.solve(covariance, x.T).T
     return -lr * (error @ B.T).T @ (whitened @ B)
+
+
+def _solve_unless_singular(K, right):
+    """Return K⁻¹ right; None where K is singular, or nearer than half the digits allow."""
+    try:
+        solved = np.linalg.solve(K, right)
+    except np.linalg.LinAlgError:
+        return None
+    largest = np.abs(right).max(initial=0) / np.sqrt(np.finfo(right.dtype).eps)
+    return solved if np.abs(solved).max(initial=0) <= largest else None
 
 
 def _sum_of_outer(left, right):
