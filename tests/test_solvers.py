@@ -342,7 +342,7 @@ class TestShapesAndTypes:
         scale=st.floats(0, 0.9),
         seed=st.integers(0, 2**31),
     )
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     def test_any_contraction_is_solved_whatever_its_shape(
         self, shape, n, dtype, activation, scale, seed
     ):
