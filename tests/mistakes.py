@@ -330,7 +330,7 @@ MISTAKES = {
             10,
             "its argument a in place",
         ),
-        Mistake("one_run", "seed=seed", "seed=None", 5, "what does the run depend on"),
+        Mistake("one_run", "seed=seed", "seed=len(results)", 5, "what does the run depend on"),
         Mistake(
             "one_run",
             "TASKS[seed], RULES[name], lr, STEPS, seed=seed",
