@@ -9,7 +9,6 @@ matrix of gains: everything about stability is a statement about the *effective 
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.integrate import solve_ivp
 
 from fpnotes._inputs import check_broadcast, count, positive, rows_of, square_matrix
 from fpnotes._linear import chunks
@@ -181,6 +180,10 @@ class RateNetwork:
         RuntimeError
             If the integrator gives up, as it must when rates run to infinity.
         """
+        from scipy.integrate import (
+            solve_ivp,
+        )  # takes longer to import than all else, and only this needs it
+
         x = rows_of("x", x, self.n)
         start = np.zeros(self.n) if r0 is None else rows_of("r0", r0, self.n)
         check_broadcast("r0", start, "x", x)
