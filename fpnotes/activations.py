@@ -33,12 +33,16 @@ class Activation:
     threads : bool
         Whether several threads may call them at once, as ``solve`` then does. False by default: autograd,
         which finds the gain of a function of yours, is not made for that.
+    made_by : tuple or str, optional
+        How to find the curve again where f and gain cannot be pickled: ``(function, arguments)`` that
+        make it, or its name in this module.
     """
 
     name: str
     f: Callable[[Any], Any] = field(repr=False)
     gain: Callable[[Any], Any] = field(repr=False)
     threads: bool = field(default=False, repr=False)
+    made_by: tuple | str = field(default=(), repr=False, compare=False, kw_only=True)
 
     def __post_init__(self):
         """Check that both curves can be called."""
@@ -49,6 +53,10 @@ class Activation:
     def __call__(self, z):
         """Return the rate f(z), of z's shape."""
         return self.f(z)
+
+    def __reduce__(self):
+        """Pickle how to find the curve, so that ``linear`` is ``linear`` in another process."""
+        return self.made_by or (Activation, (self.name, self.f, self.gain, self.threads))
 
 
 def evaluate(activation, curve, z):
@@ -79,7 +87,7 @@ def evaluate(activation, curve, z):
     return value.astype(z.dtype, copy=False)
 
 
-def _curve(name, f, gain):
+def _curve(name, f, gain, made_by=None):
     """Pair f with its derivative, and teach autograd that this is its derivative.
 
     Autograd would find the same gain by tracing f. Stating it avoids the trace's weak spots: NaN where
@@ -88,7 +96,7 @@ def _curve(name, f, gain):
     f = primitive(f)
     defvjp(f, lambda ans, z: lambda cotangent: cotangent * gain(z))
     defjvp(f, lambda tangent, ans, z: tangent * gain(z))
-    return Activation(name, f, gain, threads=True)
+    return Activation(name, f, gain, threads=True, made_by=made_by or name)
 
 
 def powerlaw(p=2.0, k=1.0):
@@ -119,6 +127,7 @@ def powerlaw(p=2.0, k=1.0):
         "powerlaw",
         lambda z: power(z, k, p),
         lambda z: power(z, k * p, p - 1),
+        made_by=(powerlaw, (p, k)),
     )
 
 
@@ -153,7 +162,8 @@ def as_activation(activation: Curve) -> Activation:
         return NAMED[activation]
     if callable(activation):
         name = getattr(activation, "__name__", "activation")
-        return Activation(name, activation, elementwise_grad(activation))
+        gain, made_by = elementwise_grad(activation), (as_activation, (activation,))
+        return Activation(name, activation, gain, made_by=made_by)
     raise TypeError(
         "activation must be a name, an Activation, or an elementwise function written with "
         f"autograd.numpy, not {activation!r}"

@@ -1,5 +1,7 @@
 """f–I curves: values, slopes, derivatives of slopes, and what a user may supply."""
 
+import pickle
+
 import autograd.numpy as np
 import hypothesis.extra.numpy as hnp
 import numpy as onp
@@ -36,6 +38,13 @@ class TestEveryCurve:
 
     def test_derivatives_to_third_order(self, f):
         check_grads(f, modes=["fwd", "rev"], order=3)(z)
+
+    def test_pickled_it_is_the_same_curve(self, f):
+        again = pickle.loads(pickle.dumps(f))
+        assert onp.array_equal(again(z), f(z)) and onp.array_equal(again.gain(z), f.gain(z))
+        assert (again.name, again.threads) == (f.name, f.threads)
+        if f is fp.linear:  # solve looks for this very object
+            assert again is f
 
     def test_float32_stays_float32(self, f):
         single = z.astype(onp.float32)

@@ -1,5 +1,7 @@
 """Tasks: the published draws, and what a task of one's own needs."""
 
+import pickle
+
 import autograd.numpy as anp
 import numpy as np
 import pytest
@@ -33,6 +35,12 @@ def test_drawing_a_published_task_leaves_the_global_generator_alone():
     LinearRegression.published(n=4, m=2)
     after = np.random.get_state(legacy=False)["state"]
     assert after["pos"] == before["pos"] and np.array_equal(after["key"], before["key"])
+
+
+def test_a_task_can_be_sent_to_another_process():
+    task = LinearRegression.published(8, 5)
+    there = pickle.loads(pickle.dumps(task))
+    assert np.array_equal(there.x, task.x) and there.activation is task.activation
 
 
 def test_one_neuron_has_its_minimum_near_the_weight_that_made_the_data():
