@@ -2,7 +2,7 @@
 
 ``python assignments/build.py [set ...]`` reads ``assignments/<set>.md`` and writes
 
-    dist/student/<set>/         the notebook without solutions and hidden tests, and what it needs
+    dist/student/<set>/         the notebook without solutions and hidden tests, what it needs, how to start
     dist/instructor/<set>/      the notebook with solutions, rubrics and all tests
     dist/autograder/<set>.zip   for Gradescope, or for grade.py
 
@@ -32,6 +32,22 @@ SETUP = """\
 import grading
 
 grading.limit_cells()"""
+README = """\
+# How to start
+
+You need Python 3.11 or later. In a terminal, in this folder, once:
+
+    python3 -m venv .venv
+    .venv/bin/pip install -r requirements.txt
+    .venv/bin/pip install jupyterlab
+
+and each time you work:
+
+    .venv/bin/jupyter lab {name}.ipynb
+
+On Windows write `python` for `python3`, and `.venv\\Scripts\\` for `.venv/bin/`. Keep `fpnotes` and `grading.py` beside the
+notebook: it imports them. Its last cell makes the zip file that you hand in.
+"""
 
 
 def requirements():
@@ -120,6 +136,7 @@ def build(master):
             ignore = shutil.ignore_patterns("*.zip", "otter_config.json", "__pycache__")
             shutil.copytree(scratch / "out" / made, target, ignore=ignore)
             shutil.copy(HERE / "requirements.txt", target)
+            (target / "README.md").write_text(README.format(name=name))
         (DIST / "autograder").mkdir(parents=True, exist_ok=True)
         (made,) = (scratch / "out" / "autograder").glob("*.zip")
         shutil.copy(made, DIST / "autograder" / f"{name}.zip")

@@ -41,6 +41,13 @@ MISTAKES = {
         Mistake(
             "relax", "return r, converged", "return r, np.full(len(x), True)", 12, "True even where"
         ),
+        Mistake(
+            "relax",
+            "converged = np.abs(f(r @ W.T + x) - r).max(axis=1) <= tol",
+            "converged = ~(np.abs(f(r @ W.T + x) - r) > tol).any(axis=1)",
+            4,
+            "NaN > tol is False",
+        ),
         Mistake("relax", "break", "pass", 3, "goes on after all samples have converged"),
         Mistake("jacobian", "g[:, None] * W", "W * g", 10, "the gains stand on the wrong side"),
         Mistake("jacobian", "g[:, None] * W", "(g[:, None] * W).T", 10, "is transposed"),
