@@ -16,6 +16,7 @@ LEAST = 128
 # largest array that it has seen freed, up to 32 MB; this one is never touched.
 np.empty(2**25 - 2**16, np.uint8)
 
+# NumPy's, which is the only one that a product of arrays calls. Looking for libraries takes milliseconds.
 _blas = ThreadpoolController().select(user_api="blas")
 
 
