@@ -16,8 +16,8 @@ from pathlib import Path
 import jupytext
 import nbformat
 import yaml
+from toc import ROOT, pages
 
-ROOT = Path(__file__).parents[2]
 HTML = ROOT / "_build" / "html"
 WHEELS = ROOT / "_build" / "wheels"  # kept from one build to the next
 SOURCE = ROOT / "_build" / "lite-source"  # what JupyterLite makes the site of
@@ -71,10 +71,7 @@ POOLS = re.compile(r"PoolExecutor|\bexecutor=")
 
 def chapters():
     """Return the pages that are notebooks, in the order of the book."""
-    contents = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))
-    pages = [contents["root"]]
-    pages += [page["file"] for part in contents["parts"] for page in part["chapters"]]
-    texts = [(ROOT / page).with_suffix(".md") for page in pages]
+    texts = [(ROOT / page).with_suffix(".md") for page in pages()]
     return [text for text in texts if "\nkernelspec:" in text.read_text("utf-8")]
 
 

@@ -1,10 +1,7 @@
-"""The built book in a browser: a local web server, a visit to a page, axe, and weights."""
+"""The built book in a browser: a visit to a page, axe, and weights."""
 
 import gzip
-import os
-import shutil
 from dataclasses import dataclass, field
-from http.server import SimpleHTTPRequestHandler
 from importlib.resources import files
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,15 +14,6 @@ PAGES = sorted(
     for path in HTML.glob("**/*.html")
     if "_static" not in path.parts and path.name != "index.html"  # which only leads to the first
 )
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-# No sandbox in a container that is root; nothing that the browser would fetch for itself.
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-quic",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 AXE = files("axe_playwright_python") / "axe.min.js"
 # Axe would take most of its time over the insides of formulas, which are MathJax's: thousands of
@@ -36,15 +24,6 @@ AXE_RUN = """async options => {
   return found.violations.filter(v => ["serious", "critical"].includes(v.impact)).flatMap(
     v => v.nodes.map(n => `${v.id}: ${n.target.join(" ")}: ${n.failureSummary}`));
 }"""
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    """Serves files and says nothing."""
-
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, format, *args):
-        """Say nothing."""
 
 
 @dataclass

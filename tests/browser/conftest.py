@@ -1,23 +1,13 @@
 """A browser, the book on a local web server, and one look at each page that its tests share."""
 
-import threading
-from functools import partial
-from http.server import ThreadingHTTPServer
-from pathlib import Path
-
+import chromium
 import pytest
-from browsing import ARGUMENTS, CHROMIUM, HTML, PAGES, Quiet, visit
-from playwright.sync_api import sync_playwright
+from browsing import HTML, PAGES, visit
 
 
 def pytest_configure():
     """Say at once, not in every test, what is missing."""
-    if not CHROMIUM or not Path(CHROMIUM).exists():
-        pytest.exit(
-            "There is no Chromium here. Install it (on Debian: apt-get install chromium), or name "
-            "one: CHROMIUM=/path/to/chromium make test-browser",
-            returncode=1,
-        )
+    chromium.need()
     if not PAGES:
         pytest.exit("There is no built book in _build/html: run make book", returncode=1)
 
@@ -25,23 +15,15 @@ def pytest_configure():
 @pytest.fixture(scope="session")
 def site():
     """The address of the built book on a local web server."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=HTML))
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with chromium.served(HTML) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")
 def browser():
     """One browser for each worker."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    with chromium.launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(

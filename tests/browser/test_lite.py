@@ -6,16 +6,14 @@ which tells a reader what these tests show and what they do not.
 
 import json
 import re
-import threading
-from functools import partial
-from http.server import ThreadingHTTPServer
 from types import SimpleNamespace
 
+import chromium
 import lite
 import nbformat
 import pyodide_host
 import pytest
-from browsing import DESKTOP, Quiet
+from browsing import DESKTOP
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from pkginfo import Wheel
@@ -40,46 +38,39 @@ RUN = """async code => {
 @pytest.fixture(scope="module")
 def lab(browser):
     """JupyterLab, opened at the site's address: its page, and what it asked of whom."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=lite.SITE))
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    site = f"http://127.0.0.1:{server.server_port}/"
     context = browser.new_context(viewport=DESKTOP, color_scheme="light")
     context.set_default_timeout(PATIENCE)
     page = context.new_page()
-    lab = SimpleNamespace(page=page, site=site, host=[], foreign=[], fetched=[], errors=[])
-
-    def route(route):
-        url = route.request.url
-        if url == site + "jupyter-lite.json":  # the site's own, and a handle for these tests
-            settings = json.loads((lite.SITE / "jupyter-lite.json").read_text("utf-8"))
-            settings["jupyter-config-data"]["exposeAppInBrowser"] = True
-            return route.fulfill(json=settings)
-        if url.startswith((site, "data:", "blob:")):
-            lab.fetched.append(url.removeprefix(site))
-            return route.continue_()
-        if not url.startswith(pyodide_host.ADDRESS):
-            lab.foreign.append(url)
-            return route.abort()
-        name = url.removeprefix(pyodide_host.ADDRESS)
-        lab.host.append(name)
-        file = pyodide_host.HOST / name
-        answer = {"headers": {"access-control-allow-origin": "*"}}
-        if not file.is_file():
-            return route.fulfill(status=404, body="", **answer)
-        kind = TYPES.get(file.suffix, "application/octet-stream")
-        return route.fulfill(body=file.read_bytes(), content_type=kind, **answer)
-
-    context.route("**/*", route)
+    lab = SimpleNamespace(page=page, host=[], foreign=[], fetched=[], errors=[])
     page.on("pageerror", lambda error: lab.errors.append(str(error)))
-    page.goto(site)
-    page.wait_for_function("!!window.jupyterapp")
-    yield lab
-    context.close()
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with chromium.served(lite.SITE) as site:
+
+        def route(route):
+            url = route.request.url
+            if url == site + "jupyter-lite.json":  # the site's own, and a handle for these tests
+                settings = json.loads((lite.SITE / "jupyter-lite.json").read_text("utf-8"))
+                settings["jupyter-config-data"]["exposeAppInBrowser"] = True
+                return route.fulfill(json=settings)
+            if url.startswith((site, "data:", "blob:")):
+                lab.fetched.append(url.removeprefix(site))
+                return route.continue_()
+            if not url.startswith(pyodide_host.ADDRESS):
+                lab.foreign.append(url)
+                return route.abort()
+            name = url.removeprefix(pyodide_host.ADDRESS)
+            lab.host.append(name)
+            file = pyodide_host.HOST / name
+            answer = {"headers": {"access-control-allow-origin": "*"}}
+            if not file.is_file():
+                return route.fulfill(status=404, body="", **answer)
+            kind = TYPES.get(file.suffix, "application/octet-stream")
+            return route.fulfill(body=file.read_bytes(), content_type=kind, **answer)
+
+        context.route("**/*", route)
+        page.goto(site)
+        page.wait_for_function("!!window.jupyterapp")
+        yield lab
+        context.close()
 
 
 @pytest.fixture(scope="module")

@@ -4,14 +4,12 @@ import re
 import unicodedata
 
 import pytest
-import yaml
 from browsing import HTML
 from bs4 import BeautifulSoup
 from pypdf import PdfReader
+from toc import ROOT, pages
 
-ROOT = HTML.parents[1]
-TOC = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))
-NAMES = [TOC["root"], *(chapter["file"] for part in TOC["parts"] for chapter in part["chapters"])]
+NAMES = pages()
 
 
 def squeeze(text):
@@ -74,7 +72,7 @@ def test_every_link_inside_leads_to_a_page(printed):
                 continue
             action = link.get("/A")
             if action and "/URI" in action:
-                assert not re.match(r"https?://127\.0\.0\.1", action["/URI"]), action["/URI"]
+                assert re.match("https?://(?!127)", action["/URI"]), action["/URI"]
             elif "/Dest" in link:
                 inside += 1
                 assert str(link["/Dest"]) in printed.named_destinations, link["/Dest"]
