@@ -143,9 +143,14 @@ def main():
         page.evaluate("MathJax.startup.promise")
         if missing := page.evaluate(MISSING):
             sys.exit("These pictures are not there: " + ", ".join(missing))
-        options = {"prefer_css_page_size": True, "print_background": True}
         for _ in range(2):
-            page.pdf(path=OUT, outline=True, tagged=True, **options)
+            page.pdf(
+                path=OUT,
+                prefer_css_page_size=True,
+                print_background=True,
+                outline=True,
+                tagged=True,
+            )
             page.evaluate(NUMBER, starts(OUT))
     print(f"{OUT.relative_to(ROOT)}: {len(PdfReader(OUT).pages)} pages")
 
