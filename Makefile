@@ -6,7 +6,7 @@ unexport PYTHONDONTWRITEBYTECODE # pip installs source (--no-compile); what is i
 export OMP_NUM_THREADS := 1
 jb := .venv/bin/jupyter-book build . -W -n --keep-going
 
-.PHONY: help book pdf lite slides test test-browser test-lite serve outputs check format links assignments test-assignments bench requirements clean
+.PHONY: help book pdf lite slides test test-browser test-lite test-versions mutants audit serve outputs check format links assignments test-assignments bench requirements clean
 .DELETE_ON_ERROR:
 
 help: ## list these commands
@@ -64,6 +64,20 @@ test-lite: lite ## open that site in Chromium and start its Python, with a copy 
 	PYTHONPATH=book/editions $(python) tests/browser/pyodide_host.py
 	$(python) -m pytest tests/browser/test_lite.py
 
+# Every module of the package, without pages and chapters, in an environment that is made anew each time. A pin
+# that has no wheel for that Python is passed over: nothing is compiled.
+RESOLUTION ?= lowest-direct
+versions := _build/versions-$(notdir $(PYTHON))-$(RESOLUTION)
+module-tests := $(wildcard $(patsubst fpnotes/%.py,tests/test_%.py,$(subst /_,/,$(wildcard fpnotes/*.py)))) tests/test_packaging.py
+test-versions: .venv/installed ## test the package with the oldest or newest releases it allows (PYTHON=python3.13 RESOLUTION=highest)
+	rm -rf $(versions) && mkdir -p $(versions)
+	.venv/bin/uv venv --quiet --no-python-downloads --python $(PYTHON) --seed $(versions)/venv
+	.venv/bin/uv pip compile pyproject.toml --extra chapters --extra data --extra test --resolution $(RESOLUTION) --only-binary :all: \
+	  --python $(versions)/venv --generate-hashes --no-annotate --quiet -o $(versions)/requirements.txt
+	.venv/bin/uv pip install --quiet --python $(versions)/venv --require-hashes -r $(versions)/requirements.txt
+	.venv/bin/uv pip install --quiet --python $(versions)/venv --no-deps --no-build-isolation .
+	$(versions)/venv/bin/python -m pytest -n 2 --dist loadscope $(module-tests)
+
 outputs: .venv/installed ## refresh the expected outputs of the chapters (CHAPTERS="stability ..." for some)
 	$(python) tests/notebooks.py update $(CHAPTERS)
 
@@ -105,6 +119,20 @@ test-assignments: .venv/installed assignments ## grade right, wrong and broken a
 bench: .venv-bench/installed ## measure speed and memory, beside other libraries: fpnotes/data/speed-*.csv, and tables in Markdown (minutes)
 	@for question in standard growth published; do echo "## $$question"; .venv-bench/bin/python benchmarks/$$question.py || exit; done
 
+# ---- What tests the tests and the supply chain, in an environment of its own ----
+.venv-tools/installed: tests/tools/requirements.txt
+	$(PYTHON) -m venv .venv-tools
+	.venv-tools/bin/python -m pip install --quiet --no-compile --require-hashes -r tests/tools/requirements.txt
+	@touch $@
+
+mutants: .venv/installed .venv-tools/installed ## make small mistakes in modules: which would no test notice? (hours; MODULES="rules ..." SAMPLE=50 for some)
+	.venv-tools/bin/python tests/mutants.py $(MODULES) $(if $(SAMPLE),--sample $(SAMPLE))
+
+# A build for processors alone, +cpu, is known by the version without.
+audit: .venv-tools/installed ## look up the known vulnerabilities of everything that is pinned
+	@mkdir -p _build; for pins in $$(git ls-files '*requirements.txt'); do echo "$$pins"; sed 's/+cpu / /' $$pins >_build/audited.txt; \
+	  .venv-tools/bin/pip-audit --strict --disable-pip --require-hashes -r _build/audited.txt || failed=1; done; exit $${failed:-0}
+
 # ---- Housekeeping ----
 requirements: .venv/installed ## pin pyproject.toml's dependencies in requirements.txt (UPGRADE=1: at their newest)
 	.venv/bin/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
@@ -114,6 +142,8 @@ requirements: .venv/installed ## pin pyproject.toml's dependencies in requiremen
 	.venv/bin/uv pip compile pyproject.toml benchmarks/requirements.in --constraint requirements.txt --python-platform x86_64-manylinux_2_28 --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make requirements" --quiet \
 	  $(if $(UPGRADE),--upgrade) $(if $(TORCH),--find-links $(TORCH)) -o benchmarks/requirements.txt
+	.venv/bin/uv pip compile tests/tools/requirements.in --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-annotate --custom-compile-command "make requirements" --quiet $(if $(UPGRADE),--upgrade) -o tests/tools/requirements.txt
 
 clean: ## remove everything that was built or installed
-	rm -rf _build .venv .venv-otter .venv-bench dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf _build .venv .venv-otter .venv-bench .venv-tools dist .pytest_cache .ruff_cache .hypothesis
