@@ -10,6 +10,8 @@ from threadpoolctl import ThreadpoolController
 # core's cache, and memory does not grow with m. Fewer rows than LEAST would make products slow.
 BYTES = 320_000
 LEAST = 128
+# What needs many arrays of the batch's size at once takes it in parts, each of chunks for every core.
+PART = 25 * BYTES
 
 # Freed memory stays with the process: Linux's allocator would otherwise return the arrays of a training step
 # to the system, and get them back empty at the next, a third of the step's time. It keeps as much as the
@@ -18,6 +20,13 @@ np.empty(2**25 - 2**16, np.uint8)
 
 # NumPy's, which is the only one that a product of arrays calls. Looking for libraries takes milliseconds.
 _blas = ThreadpoolController().select(user_api="blas")
+
+
+def slices(rows, nbytes):
+    """Return slices of an (m, N) array, as few of at most so many bytes as there can be, of equal size."""
+    m, most = len(rows), max(LEAST, nbytes // (rows.shape[1] * rows.itemsize))
+    size = -(-m // max(1, -(-m // most)))
+    return [slice(start, min(start + size, m)) for start in range(0, m, max(1, size))]
 
 
 def in_chunks(work, rows, side_by_side=False):
@@ -32,9 +41,7 @@ def in_chunks(work, rows, side_by_side=False):
     side_by_side : bool
         Whether calls may run in several threads: as many as BLAS would use, each then with one.
     """
-    m, most = len(rows), max(LEAST, BYTES // (rows.shape[1] * rows.itemsize))
-    size = -(-m // max(1, -(-m // most)))  # as few parts as that allows, of equal size
-    parts = [slice(start, min(start + size, m)) for start in range(0, m, max(1, size))]
+    parts = slices(rows, BYTES)
     threads = max((library.num_threads for library in _blas.lib_controllers), default=1)
     if not side_by_side or min(threads, len(parts)) < 2:
         for part in parts:

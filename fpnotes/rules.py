@@ -8,6 +8,7 @@ Every rule is a function ``rule(W, point, error, lr) -> dW``. ``point`` is what
 import numpy as np
 
 from fpnotes._inputs import positive, rows_of, square_matrix
+from fpnotes._rows import PART, slices
 from fpnotes.implicit import resolvent
 from fpnotes.network import SingularityError
 from fpnotes.solvers import ConvergenceError, FixedPoint
@@ -44,9 +45,11 @@ def gradient(W, point, error, lr, *, tol=None):
         When an argument has the wrong shape, type or value.
     """
     W, error, lr = _checked(W, point, error, lr)
-    return -lr * _sum_of_outer(
-        point.gain * resolvent(W, point.gain, error, transpose=True, tol=tol), point.r
-    )
+
+    def factors(g, r, _, e):
+        return g * resolvent(W, g, e, transpose=True, tol=tol), r
+
+    return -lr * _sum_of_outer(factors, point, error)
 
 
 def reparameterized(W, point, error, lr):
@@ -118,12 +121,12 @@ def linearized(W, point, error, lr):
         As :func:`gradient`.
     """
     W, error, lr = _checked(W, point, error, lr)
-    g, r = point.gain, point.r
-    left = g * error
-    left = left - (g * left) @ W.T
-    right = r - g * point.recurrent
-    right = right - (g * right) @ W
-    return -lr * _sum_of_outer(left, right)
+
+    def factors(g, r, recurrent, e):
+        left, right = g * e, r - g * recurrent
+        return left - (g * left) @ W.T, right - (g * right) @ W
+
+    return -lr * _sum_of_outer(factors, point, error)
 
 
 def linearized_without_gains(W, point, error, lr):
@@ -133,11 +136,12 @@ def linearized_without_gains(W, point, error, lr):
     arguments and errors it shares. Book: eq-without-gains.
     """
     W, error, lr = _checked(W, point, error, lr)
-    g, r = point.gain, point.r
-    left = error - (g * error) @ W.T
-    right = r - (g * r) @ W.T
-    right = right - g * (right @ W)
-    return -lr * _sum_of_outer(left, right)
+
+    def factors(g, r, _, e):
+        right = r - (g * r) @ W.T
+        return e - (g * e) @ W.T, right - g * (right @ W)
+
+    return -lr * _sum_of_outer(factors, point, error)
 
 
 def natural(W, point, error, lr, *, covariance=None):
@@ -185,10 +189,18 @@ def _solve_unless_singular(K, right):
     return solved if np.abs(solved).max(initial=0) <= largest else None
 
 
-def _sum_of_outer(left, right):
-    """Return Σ over samples of left rightᵀ, (N, N), as one matrix product."""
-    n = left.shape[-1]
-    return left.reshape(-1, n).T @ right.reshape(-1, n)
+def _sum_of_outer(factors, point, error):
+    """Return Σ over samples of left rightᵀ, (N, N), a matrix product for each part of the batch.
+
+    ``factors`` returns left and right, a row a sample, for rows of the gains, r, W r and the error.
+    """
+    n = len(point.W)
+    batch = [a.reshape(-1, n) for a in (point.gain, point.r, point.recurrent, error)]
+    total = np.zeros((n, n), np.result_type(point.W, error))
+    for part in slices(batch[0], PART):
+        left, right = factors(*(a[part] for a in batch))
+        total += left.T @ right
+    return total
 
 
 def _linear_response(W, point, error):

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from fpnotes import gradient, solve
+from fpnotes import gradient, linearized, solve
 from fpnotes._rows import in_chunks, largest
+from fpnotes.rules import linearized_without_gains
 
 
 @pytest.fixture
@@ -89,6 +90,40 @@ def test_chunks_change_nothing(dtype, threads, monkeypatch):
     tol = 100 * np.finfo(dtype).eps if dtype == np.float64 else 3e-5
     np.testing.assert_allclose(chunked.r, point.r, atol=max(tol, 1e-7))
     np.testing.assert_allclose(in_parts, dW, atol=max(tol, 1e-6) * np.abs(dW).max())
+
+
+SUMS = (gradient, linearized, linearized_without_gains)
+
+
+@pytest.mark.parametrize("rule", SUMS)
+def test_parts_of_a_batch_add_up(rule, monkeypatch):
+    rng = np.random.default_rng(6)
+    W, (x, error) = 0.4 * rng.standard_normal((5, 5)) / np.sqrt(5), rng.standard_normal((2, 301, 5))
+    point = solve(W, x)
+    dW = rule(W, point, error, 0.1)
+    monkeypatch.setattr("fpnotes.rules.PART", 1)  # so parts are of LEAST rows
+    np.testing.assert_allclose(rule(W, point, error, 0.1), dW, rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("rule", SUMS)
+def test_memory_of_a_rule_does_not_grow_with_the_batch(rule, monkeypatch):
+    monkeypatch.setattr("fpnotes.rules.PART", 100_000)
+    rng = np.random.default_rng(7)
+    n = 50
+    W = 0.5 * rng.standard_normal((n, n)) / np.sqrt(n)
+
+    def extra(m):
+        point, error = solve(W, rng.standard_normal((m, n))), rng.standard_normal((m, n))
+        tracemalloc.start()
+        try:
+            rule(W, point, error, 0.1)
+            return tracemalloc.get_traced_memory()[1], error.nbytes
+        finally:
+            tracemalloc.stop()
+
+    small, _ = extra(4_000)
+    large, result = extra(40_000)
+    assert large - small < 0.25 * result
 
 
 def test_memory_beyond_the_result_does_not_grow_with_the_batch():
