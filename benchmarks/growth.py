@@ -13,7 +13,7 @@ import numpy as np
 from made import DATA, made, write
 from threadpoolctl import threadpool_limits
 
-from fpnotes import gradient, linearized, solve, spectral_abscissa
+from fpnotes import gradient, linearized, solve
 
 OUT = DATA / "speed-growth.csv"
 SIZES = {
@@ -26,14 +26,18 @@ SIZES = {
 def problem(what, size, seed=0):
     """Return W and x of a size: W = 0.5·randn/√N and unit inputs, but for the abscissa.
 
-    For that, W is brought to the abscissa, and inputs are so small that every gain is nearly 1.
+    For that, one direction u has W u = abscissa·u and the others decay faster, as when training has brought
+    one mode near a singularity; inputs are so small that every gain is nearly 1.
     """
     rng = np.random.default_rng(seed)
     n, m = {"neurons": (size, 32), "samples": (50, size), "abscissa": (100, 32)}[what]
     W = 0.5 * rng.standard_normal((n, n)) / np.sqrt(n)
     x = rng.standard_normal((m, n))
     if what == "abscissa":
-        return W * (size / spectral_abscissa(W)), 1e-3 * x
+        u = rng.standard_normal(n)
+        u /= np.linalg.norm(u)
+        others = np.eye(n) - np.outer(u, u)
+        return 0.8 * others @ W @ others + size * np.outer(u, u), 1e-3 * x
     return W, x
 
 

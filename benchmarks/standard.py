@@ -7,7 +7,6 @@ its result allows: at the loosest tolerance, of four a decade, that meets the st
 
 import argparse
 import os
-from bisect import bisect_left
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -48,7 +47,10 @@ class Peer:
 
 
 def prepare(peer, job, reference, verbose):
-    """Find the loosest tolerance that serves; return it with the residual and the gradient's error."""
+    """Find the loosest tolerance that serves; return it with the residual and the gradient's error.
+
+    None if the peer breaks down at every tolerance.
+    """
 
     def attempt(tol):
         result = peer.ask(tol)
@@ -70,10 +72,21 @@ def prepare(peer, job, reference, verbose):
         return None, *attempt(0)[1:]
     # Finer than rounding, an iteration without a limit would never end.
     finest = -8.1 if job.W.dtype == np.float64 else -6.6
-    tols = [float(f"{10**exponent:.2g}") for exponent in np.arange(-4, finest, -0.25)]
-    first = bisect_left(tols, True, key=lambda tol: attempt(tol)[0])
-    tol = tols[min(first, len(tols) - 1)]
-    return tol, *attempt(tol)[1:]
+    found = None
+    for exponent in np.arange(-4, finest, -0.25):
+        tol = float(f"{10**exponent:.2g}")
+        try:
+            good, residual, error = attempt(tol)
+        except RuntimeError as failure:  # some solvers break down near rounding
+            if verbose:
+                print(f"{peer.name}, tol {tol:g}: {failure}", flush=True)
+            continue
+        found = tol, residual, error
+        if good:
+            return found
+    if found:
+        attempt(found[0])  # the best it can do, which the table shows
+    return found
 
 
 def measure(dtype, cores, rounds, names, verbose=False):
@@ -83,9 +96,11 @@ def measure(dtype, cores, rounds, names, verbose=False):
         _, reference = job.reference()
         forward, backward = job.products()
     peers = [Peer(name, dtype, cores) for name in names]
+    prepared = {peer: prepare(peer, job, reference, verbose) for peer in peers}
+    peers = [peer for peer in peers if prepared[peer]]  # one that breaks down has no row
     rows, times = [], {peer.name: [] for peer in peers}
     for peer in peers:
-        tol, residual, error = prepare(peer, job, reference, verbose)
+        tol, residual, error = prepared[peer]
         rows.append(
             {"peer": peer.name, "dtype": dtype, "cores": cores, "tol": tol}
             | {"residual": residual, "gradient_error": error}
@@ -94,7 +109,7 @@ def measure(dtype, cores, rounds, names, verbose=False):
     for _ in range(rounds):
         for peer in peers:
             times[peer.name].append(peer.ask("run")[:2])
-    for peer in peers:
+    for peer in prepared:
         peer.stop()
     for row in rows:
         wall, cpu = np.median(times[row["peer"]], axis=0)

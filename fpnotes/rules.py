@@ -5,6 +5,8 @@ Every rule is a function ``rule(W, point, error, lr) -> dW``. ``point`` is what
 1/m of a mean loss is already in it.
 """
 
+from functools import reduce
+
 import numpy as np
 
 from fpnotes._inputs import positive, rows_of, square_matrix
@@ -196,11 +198,12 @@ def _sum_of_outer(factors, point, error):
     """
     n = len(point.W)
     batch = [a.reshape(-1, n) for a in (point.gain, point.r, point.recurrent, error)]
-    total = np.zeros((n, n), np.result_type(point.W, error))
-    for part in slices(batch[0], PART):
+
+    def product(part):
         left, right = factors(*(a[part] for a in batch))
-        total += left.T @ right
-    return total
+        return left.T @ right
+
+    return reduce(np.add, map(product, slices(batch[0], PART) or [slice(0)]))
 
 
 def _linear_response(W, point, error):
