@@ -30,9 +30,9 @@ class Activation:
         Elementwise map from net input z, any shape, to rate.
     gain : callable
         Its derivative f′, elementwise.
-    threads : bool
-        Whether several threads may call them at once, as ``solve`` then does. False by default: autograd,
-        which finds the gain of a function of yours, is not made for that.
+    fresh : bool
+        Whether f returns a new array at every call, in which ``solve`` may work. False by default: a function
+        of yours may keep what it returns.
     made_by : tuple or str, optional
         How to find the curve again where f and gain cannot be pickled: ``(function, arguments)`` that
         make it, or its name in this module.
@@ -41,7 +41,7 @@ class Activation:
     name: str
     f: Callable[[Any], Any] = field(repr=False)
     gain: Callable[[Any], Any] = field(repr=False)
-    threads: bool = field(default=False, repr=False)
+    fresh: bool = field(default=False, repr=False)
     made_by: tuple | str = field(default=(), repr=False, compare=False, kw_only=True)
 
     def __post_init__(self):
@@ -56,7 +56,7 @@ class Activation:
 
     def __reduce__(self):
         """Pickle how to find the curve, so that ``linear`` is ``linear`` in another process."""
-        return self.made_by or (Activation, (self.name, self.f, self.gain, self.threads))
+        return self.made_by or (Activation, (self.name, self.f, self.gain, self.fresh))
 
 
 def evaluate(activation, curve, z):
@@ -96,7 +96,7 @@ def _curve(name, f, gain, made_by=None):
     f = primitive(f)
     defvjp(f, lambda ans, z: lambda cotangent: cotangent * gain(z))
     defjvp(f, lambda tangent, ans, z: tangent * gain(z))
-    return Activation(name, f, gain, threads=True, made_by=made_by or name)
+    return Activation(name, f, gain, fresh=True, made_by=made_by or name)
 
 
 def powerlaw(p=2.0, k=1.0):

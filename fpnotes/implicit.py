@@ -16,7 +16,7 @@ from autograd.tracer import getval, isbox
 
 from fpnotes._inputs import rows_of, square_matrix
 from fpnotes._linear import solve_direct
-from fpnotes._rows import in_chunks, largest
+from fpnotes._rows import chunks, largest
 from fpnotes.activations import Curve, as_activation
 from fpnotes.iterations import Anderson, Relaxation, iterate
 from fpnotes.solvers import ConvergenceError, solve, tolerance
@@ -182,7 +182,8 @@ def _resolvent(W, gain, b, transpose, tol):
         left[part] = onp.isin(onp.arange(len(b)), rows)
 
     if n > DIRECT and not (flat_gain == flat_gain[:1]).all():
-        in_chunks(work, flat_b, side_by_side=True)
+        for part in chunks(flat_b):
+            work(part)
     rows = onp.flatnonzero(left)
     if len(rows):
         # What products could not solve is near a singularity: there single precision leaves too few digits.

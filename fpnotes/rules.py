@@ -10,7 +10,7 @@ from functools import reduce
 import numpy as np
 
 from fpnotes._inputs import positive, rows_of, square_matrix
-from fpnotes._rows import PART, slices
+from fpnotes._rows import parts
 from fpnotes.implicit import resolvent
 from fpnotes.network import SingularityError
 from fpnotes.solvers import ConvergenceError, FixedPoint
@@ -203,7 +203,7 @@ def _sum_of_outer(factors, point, error):
         left, right = factors(*(a[part] for a in batch))
         return left.T @ right
 
-    return reduce(np.add, map(product, slices(batch[0], PART) or [slice(0)]))
+    return reduce(np.add, map(product, parts(batch[0])))
 
 
 def _linear_response(W, point, error):

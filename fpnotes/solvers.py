@@ -12,7 +12,7 @@ import numpy as np
 
 from fpnotes._inputs import count, positive, rows_of, square_matrix
 from fpnotes._linear import solve_direct
-from fpnotes._rows import in_chunks, largest
+from fpnotes._rows import chunks, largest
 from fpnotes.activations import Curve, as_activation, evaluate, linear
 from fpnotes.continuation import continuation
 from fpnotes.iterations import Anderson, Newton, Relaxation, iterate
@@ -173,17 +173,15 @@ def solve(
     if direct:
         flat_r[:] = solve_direct(W, np.ones_like(flat_x), flat_x)
 
-    def work(part):
-        x, r = flat_x[part], flat_r[part]
+    for part in chunks(flat_x):
         if not direct:
-            steps[part] = _solve_rows(W, x, f, r, tol, max_steps, method)
+            steps[part] = _solve_rows(W, flat_x[part], f, flat_r[part], tol, max_steps, method)
         # What is certified is the r returned, evaluated once more.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            z = np.matmul(r, W.T, out=recurrent[part]) + x
-            residual[part] = largest(evaluate(f, f, z) - r)
+            z = np.matmul(flat_r[part], W.T, out=recurrent[part]) + flat_x[part]
+            residual[part] = largest(evaluate(f, f, z) - flat_r[part])
             gain[part] = evaluate(f, f.gain, z)
 
-    in_chunks(work, flat_x, side_by_side=f.threads)
     residual[np.isnan(residual)] = np.inf
     converged = (residual <= _limit(tol, flat_r)) & np.isfinite(gain).all(axis=1)
     samples = x.shape[:-1]
@@ -239,9 +237,7 @@ def _solve_rows(W, x, f, r, tol, max_steps, method):
 
     def phi(rows, at):
         rate = evaluate(f, f, drive(rows, at))
-        return (
-            rate if f.threads else rate.copy()
-        )  # a function of the user's may keep what it returns
+        return rate if f.fresh else rate.copy()  # iterate works in it
 
     def newton_step(rows, at, residual, diagonal):
         gain = evaluate(f, f.gain, drive(rows, at))

@@ -1,80 +1,29 @@
 """Batches in chunks: nothing lost or done twice, the same numbers, no memory that grows with m."""
 
-import json
-import subprocess
-import sys
-import threading
 import tracemalloc
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_info, threadpool_limits
 
 from fpnotes import gradient, linearized, solve
-from fpnotes._rows import in_chunks, largest
+from fpnotes._rows import chunks, largest, parts
 from fpnotes.rules import linearized_without_gains
 
 
-@pytest.fixture
-def small_chunks(monkeypatch):
-    """Take rows three at a time when they have twenty entries."""
-    monkeypatch.setattr("fpnotes._rows.BYTES", 3 * 20 * 8)
-    monkeypatch.setattr("fpnotes._rows.LEAST", 1)
-
-
-def numpy_blas():
-    """Return the paths of the BLAS libraries that NumPy alone loads; another test may have loaded SciPy's."""
-    code = "import json, numpy, threadpoolctl as t; print(json.dumps(t.threadpool_info()))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
-    return {lib["filepath"] for lib in json.loads(done.stdout) if lib["user_api"] == "blas"}
-
-
-@pytest.mark.parametrize("side_by_side", [False, True])
 @pytest.mark.parametrize("m", [0, 1, 3, 4, 61])
-def test_every_row_comes_once(m, side_by_side, small_chunks):
+@pytest.mark.parametrize("slices, nbytes", [(chunks, "BYTES"), (parts, "PART")])
+def test_every_row_comes_once(slices, nbytes, m, monkeypatch):
+    monkeypatch.setattr(f"fpnotes._rows.{nbytes}", 3 * 20 * 8)
+    monkeypatch.setattr("fpnotes._rows.LEAST", 1)
     seen = np.zeros(m, int)
-
-    def work(part):
-        assert 1 <= len(seen[part]) <= 3
+    for part in slices(np.empty((m, 20))):
+        assert len(seen[part]) <= 3
         seen[part] += 1
-
-    with threadpool_limits(2, user_api="blas"):
-        in_chunks(work, np.empty((m, 20)), side_by_side)
     assert (seen == 1).all()
 
 
-def test_threads_have_one_blas_thread_each_the_callers_errstate_and_leave_things_as_they_were(
-    small_chunks,
-):
-    both = threading.Barrier(2, timeout=60)  # passed only if two calls run at once
-    numpys = numpy_blas()
-    seen = []
-
-    def work(part):
-        both.wait()
-        blas = {lib["num_threads"] for lib in threadpool_info() if lib["filepath"] in numpys}
-        seen.append((blas, np.geterr()["over"]))
-
-    with threadpool_limits(2, user_api="blas"), np.errstate(over="raise"):
-        before = threadpool_info()
-        in_chunks(work, np.empty((6, 20)), side_by_side=True)
-        assert threadpool_info() == before
-    assert seen == [({1}, "raise")] * 2
-
-
-@pytest.mark.parametrize("side_by_side", [False, True])
-def test_an_error_comes_through(side_by_side, small_chunks):
-    def work(part):
-        if part.start >= 3:
-            raise KeyError("the second chunk")
-
-    with threadpool_limits(2, user_api="blas"), pytest.raises(KeyError, match="second"):
-        in_chunks(work, np.empty((30, 20)), side_by_side)
-
-
-@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_chunks_change_nothing(dtype, threads, monkeypatch):
+def test_chunks_change_nothing(dtype, monkeypatch):
     rng = np.random.default_rng(3)
     n, m = 60, 47
     W = (0.9 * rng.standard_normal((n, n)) / np.sqrt(n)).astype(dtype)
@@ -83,9 +32,8 @@ def test_chunks_change_nothing(dtype, threads, monkeypatch):
     dW = gradient(W, point, error, 1.0)
     monkeypatch.setattr("fpnotes._rows.BYTES", 10 * n * 4)
     monkeypatch.setattr("fpnotes._rows.LEAST", 1)
-    with threadpool_limits(threads, user_api="blas"):
-        chunked = solve(W, x)
-        in_parts = gradient(W, chunked, error, 1.0)
+    chunked = solve(W, x)
+    in_parts = gradient(W, chunked, error, 1.0)
     assert chunked.r.dtype == dtype and chunked.converged.all()
     tol = 100 * np.finfo(dtype).eps if dtype == np.float64 else 3e-5
     np.testing.assert_allclose(chunked.r, point.r, atol=max(tol, 1e-7))
@@ -101,13 +49,13 @@ def test_parts_of_a_batch_add_up(rule, monkeypatch):
     W, (x, error) = 0.4 * rng.standard_normal((5, 5)) / np.sqrt(5), rng.standard_normal((2, 301, 5))
     point = solve(W, x)
     dW = rule(W, point, error, 0.1)
-    monkeypatch.setattr("fpnotes.rules.PART", 1)  # so parts are of LEAST rows
+    monkeypatch.setattr("fpnotes._rows.PART", 1)  # so parts are of LEAST rows
     np.testing.assert_allclose(rule(W, point, error, 0.1), dW, rtol=1e-11, atol=1e-13)
 
 
 @pytest.mark.parametrize("rule", SUMS)
 def test_memory_of_a_rule_does_not_grow_with_the_batch(rule, monkeypatch):
-    monkeypatch.setattr("fpnotes.rules.PART", 100_000)
+    monkeypatch.setattr("fpnotes._rows.PART", 100_000)
     rng = np.random.default_rng(7)
     n = 50
     W = 0.5 * rng.standard_normal((n, n)) / np.sqrt(n)
