@@ -101,10 +101,10 @@ def main():
     given = parser.parse_args()
     rows = []
 
-    def add(figure, rule, whose, seconds, timed, steps, runs):
+    def add(figure, rule, whose, seconds, timed, steps, runs, rounds=given.rounds):
         wall, cpu = (float(second) * steps / timed for second in seconds)
         row = {"figure": figure, "rule": rule.__name__, "whose": whose, "timed_steps": timed}
-        rows.append(row | {"runs": runs, "run_wall": wall, "run_cpu": cpu})
+        rows.append(row | {"rounds": rounds, "runs": runs, "run_wall": wall, "run_cpu": cpu})
 
     with threadpool_limits(1):
         linear = LinearRegression.published()
@@ -122,7 +122,7 @@ def main():
             theirs = sum(
                 times * clock(part, given.rounds) for part, times in authors_digits(rule, digits)
             )
-            add("digits", rule, "fpnotes", ours, given.steps, MNIST_STEPS, MNIST_RATES)
+            add("digits", rule, "fpnotes", ours, given.steps, MNIST_STEPS, MNIST_RATES, 1)
             add("digits", rule, "authors", theirs, 1, MNIST_STEPS, MNIST_RATES)
     write(given.out, made(peers=True), rows)
 

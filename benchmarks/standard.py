@@ -7,6 +7,7 @@ its result allows: at the loosest tolerance, of four a decade, that meets the st
 
 import argparse
 import os
+import time
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -108,6 +109,7 @@ def measure(dtype, cores, rounds, names, verbose=False):
         )
     for _ in range(rounds):
         for peer in peers:
+            time.sleep(0.2)  # the threads of the peer before wait for more work, and do so busily
             times[peer.name].append(peer.ask("run")[:2])
     for peer in prepared:
         peer.stop()

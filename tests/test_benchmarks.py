@@ -11,7 +11,7 @@ import pytest
 from fpnotes.reproduce import results
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
-TABLES = ["speed-standard"]
+TABLES = ["speed-standard", "speed-growth", "speed-published"]
 
 
 def load(name):
@@ -80,14 +80,24 @@ def test_tables_say_how_they_were_made(name):
 
 @pytest.mark.parametrize("name", TABLES)
 def test_times_are_medians_of_seven_rounds_or_more(name):
-    assert results(name)["rounds"].to_numpy().min() >= 7
+    rows = results(name)
+    if name == "speed-published":  # but for whole runs on digits
+        rows = rows[rows.timed_steps < 354]
+    assert rows["rounds"].min() >= 7
 
 
-def test_all_but_the_authors_method_meet_the_standard():
-    rows = results("speed-standard").set_index("peer")
-    assert set(rows.index) == set(peers.PEERS)
+@pytest.mark.parametrize("cores", [1, 2])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_peers_meet_the_standard(dtype, cores):
+    """All do but the authors' method and, in single precision, two that the page names."""
+    rows = results("speed-standard")
+    rows = rows[(rows.dtype == dtype) & (rows.cores == cores)].set_index("peer")
+    breaks_down = {"optimistix"} if dtype == "float32" else set()
+    assert set(rows.index) == set(peers.PEERS) - breaks_down
     rows = rows.drop(index=["authors' method", "matrix products alone"])
-    assert (rows.gradient_error <= job.GRADIENT_ERROR).all()
     # In single precision a residual evaluated in double has a rounding more.
-    allowed = job.RESIDUAL * np.where(rows.dtype == "float32", 1.2, 1)
-    assert (rows.residual <= allowed).all()
+    assert (rows.residual <= job.RESIDUAL * (1.2 if dtype == "float32" else 1)).all()
+    if dtype == "float32":
+        assert rows.gradient_error["autograd"] > job.GRADIENT_ERROR
+        rows = rows.drop(index="autograd")
+    assert (rows.gradient_error <= job.GRADIENT_ERROR).all()
