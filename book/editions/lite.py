@@ -38,9 +38,10 @@ SETUP = """\
 # The book's package from this site, NumPy and the rest from Pyodide's host: a minute, the first time.
 %pip install -q fpnotes matplotlib pandas ipywidgets
 
-import concurrent.futures as futures, os, sys, types
+import concurrent.futures as futures, os, sys, tqdm, types
 
 os.environ["JPY_SESSION_NAME"] = "lite"  # sliders compute as they move
+tqdm.tqdm.monitor_interval = 0  # no thread watches over progress bars
 # The pages take numbers from their code with myst_nb.glue; here they stand in the text already.
 sys.modules["myst_nb"] = types.ModuleType("myst_nb")
 sys.modules["myst_nb"].glue = lambda name, value, display=True: None
