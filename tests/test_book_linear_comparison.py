@@ -42,20 +42,23 @@ def test_published_run(rule, lr, losses):
     np.testing.assert_allclose(ours[2:], losses[2:], rtol=near)
 
 
+def crossings(task, lr):
+    """Return the gradient rule's step, and where in 0 < t ≤ 1 the chapter's formula finds singularities."""
+    point = solve(task.W0, task.x, "linear")
+    error = task.error(point.r, task.y)
+    B = np.eye(len(task.W0)) - task.W0
+    mu = np.linalg.eigvals(-lr * point.r @ np.linalg.solve(B, np.linalg.solve(B.T, error.T)))
+    return gradient(task.W0, point, error, lr), 1 / mu.real[(mu.imag == 0) & (mu.real >= 1)]
+
+
 @pytest.mark.checks("eq-crossings")
 @pytest.mark.parametrize("lr", [0.01, 0.3, 3.0])
 @pytest.mark.parametrize("seed", range(6))
 def test_crossings(seed, lr):
     """The count is that of the sign changes of det(I − W − tΔW₁) on a fine grid, and at each it is 0."""
-    n, m = 7, 4
-    task = random_task(seed, n, m)
-    W = task.W0
-    point = solve(W, task.x, "linear")
-    dW = gradient(W, point, task.error(point.r, task.y), lr)
-    B = np.eye(n) - W
-    E = task.error(point.r, task.y).T
-    mu = np.linalg.eigvals(-lr * point.r @ np.linalg.solve(B, np.linalg.solve(B.T, E)))
-    roots = 1 / mu.real[(mu.imag == 0) & (mu.real >= 1)]
+    task = random_task(seed, 7, 4)
+    dW, roots = crossings(task, lr)
+    B = np.eye(7) - task.W0
     for t in roots:
         singular = np.linalg.svd(B - t * dW, compute_uv=False)
         assert singular[-1] < 1e-9 * singular[0]
@@ -69,15 +72,11 @@ def test_crossings(seed, lr):
 
 def test_crossings_are_met():
     """The instances of the test above include steps that meet singularities, and steps that do not."""
-    counts = []
-    for seed in range(6):
-        for lr in (0.01, 0.3, 3.0):
-            task = random_task(seed, 7, 4)
-            B = np.eye(7) - task.W0
-            point = solve(task.W0, task.x, "linear")
-            E = task.error(point.r, task.y).T
-            mu = np.linalg.eigvals(-lr * point.r @ np.linalg.solve(B, np.linalg.solve(B.T, E)))
-            counts.append(np.sum((mu.imag == 0) & (mu.real >= 1)))
+    counts = [
+        len(crossings(random_task(seed, 7, 4), lr)[1])
+        for seed in range(6)
+        for lr in (0.01, 0.3, 3.0)
+    ]
     assert 0 in counts and max(counts) > 0
 
 
