@@ -17,6 +17,7 @@ from typing import Any
 import autograd.numpy as np
 import numpy as onp
 from autograd import jacobian
+from autograd.tracer import getval
 
 from fpnotes._inputs import count, positive, real_array
 from fpnotes.network import SingularityError
@@ -36,7 +37,8 @@ class _Metric(ABC):
 
     def norm(self, W, V):
         """Return the length of V at W: √⟨V, V⟩_W."""
-        return np.sqrt(self.inner(W, V, V))
+        unit = _unit(V)
+        return unit * np.sqrt(self.inner(W, V / unit[..., None, None], V / unit[..., None, None]))
 
     def geodesic(self, W0, W1, t):
         """Return the point a fraction t of the way along the geodesic from W0 to W1, (N, N)."""
@@ -62,6 +64,8 @@ class _Metric(ABC):
             An ellipse; W + aU + bV are the weights that it encircles.
         """
         plane = onp.stack([U, V])
+        units = _unit(plane)
+        plane = plane / units[:, None, None]
         gram = self.inner(W, plane[:, None], plane)
         try:
             half = onp.linalg.cholesky(gram)
@@ -70,7 +74,7 @@ class _Metric(ABC):
         angle = onp.linspace(0, 2 * onp.pi, count("points", points))
         circle = positive("radius", radius) * onp.stack([onp.cos(angle), onp.sin(angle)])
         # cᵀ gram c = radius² for c = half⁻ᵀ circle.
-        return onp.linalg.solve(half.T, circle).T
+        return onp.linalg.solve(half.T, circle).T / units
 
 
 @dataclass(frozen=True)
@@ -148,7 +152,7 @@ class Reparameterized(_Metric):
 
     def distance(self, W0, W1):
         """Return d(W0, W1) = ‖A(W1) − A(W0)‖_F."""
-        return np.sqrt(np.sum((self.A(W1) - self.A(W0)) ** 2))
+        return Euclidean().distance(self.A(W0), self.A(W1))
 
     def gradient(self, W, euclidean_gradient):
         """Return the Riemannian gradient B Bᵀ ∇J Bᵀ B, (N, N), from the Euclidean ∇J at W.
@@ -172,6 +176,16 @@ class Reparameterized(_Metric):
         return B0 @ _solve(B1, B0) - B0
 
 
+def _unit(V, axis: tuple | None = (-2, -1)):
+    """Return the power of 2 next to the largest entry of V, (...); 1 where that is 0 or not finite.
+
+    Measured in it, V can be squared without overflow, or underflow to 0, and no digit changes.
+    """
+    largest = 1.0 * onp.abs(getval(V)).max(axis=axis)
+    largest = onp.where(onp.isfinite(largest) & (largest > 0), largest, onp.ones_like(largest))
+    return onp.ldexp(onp.ones_like(largest), onp.frexp(largest)[1] - 1)
+
+
 def _solve(matrix, right):
     """Return matrix⁻¹ right, or say that the matrix is singular."""
     try:
@@ -191,11 +205,11 @@ def angle(U, V):
     U, V = real_array("U", U), real_array("V", V)
     if U.shape != V.shape:
         raise ValueError(f"U and V must have one shape, not {U.shape} and {V.shape}")
-    u, v = onp.linalg.norm(U), onp.linalg.norm(V)
-    if u == 0 or v == 0:
+    if not (U.any() and V.any()):
         raise ValueError("U and V must not be zero: the angle to a zero update is undefined")
+    U, V = U / _unit(U, axis=None), V / _unit(V, axis=None)
     # Kahan's formula keeps the digits of a small angle that arccos loses.
-    u_hat, v_hat = U / u, V / v
+    u_hat, v_hat = U / onp.linalg.norm(U), V / onp.linalg.norm(V)
     return float(
         onp.degrees(2 * onp.arctan2(onp.linalg.norm(u_hat - v_hat), onp.linalg.norm(u_hat + v_hat)))
     )

@@ -203,5 +203,6 @@ class RateNetwork:
                 velocity, (0, times[-1]), start.ravel(), t_eval=times, rtol=rtol, atol=atol
             )
         if not path.success:
-            raise RuntimeError(f"the simulation stopped at t = {path.t[-1]:.3g}: {path.message}")
+            reached = path.t[-1] if len(path.t) else 0
+            raise RuntimeError(f"the simulation stopped at t = {reached:.3g}: {path.message}")
         return path.t, path.y.T.reshape(-1, *x.shape)

@@ -1,5 +1,7 @@
 """The two metrics: their defining properties, and what happens near a singularity."""
 
+from typing import Any
+
 import autograd.numpy as anp
 import numpy as np
 import pytest
@@ -181,3 +183,72 @@ def test_angle_in_a_plane(degrees):
 def test_angle_names_what_is_wrong(V, message):
     with pytest.raises((ValueError, TypeError), match=message):
         angle(np.eye(2), V)
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n=st.integers(1, 5),
+    powers=st.tuples(st.integers(-1000, 1000), st.integers(-1000, 1000)),
+)
+def test_an_angle_knows_no_size(seed, n, powers):
+    U, V = np.random.default_rng(seed).standard_normal((2, n, n))
+    assert angle(U * 2.0 ** powers[0], V * 2.0 ** powers[1]) == angle(U, V)
+
+
+def test_an_angle_between_denormals():
+    tiny = np.finfo(float).smallest_subnormal
+    assert angle([[tiny, 0]], [[tiny, tiny]]) == pytest.approx(45)
+    assert angle([[3.0, 0]], [[0, tiny]]) == pytest.approx(90)
+    for U, V in (([[0.0]], [[tiny]]), ([[tiny]], [[0.0]])):
+        with pytest.raises(ValueError, match="must not be zero"):
+            angle(U, V)
+    with pytest.raises(ValueError, match="one shape"):
+        angle(np.ones((2, 2)), np.ones((3, 3)))
+
+
+@given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 5), power=st.integers(-1000, 950))
+@pytest.mark.parametrize("kind", METRICS)
+def test_a_length_is_in_the_unit_of_its_vector(kind, seed, n, power):
+    """Whatever that is: no length of a vector that is not 0 is 0, and none overflows on the way."""
+    metric, W, U, V = instance(kind, seed, n)
+    unit = 2.0**power
+    assert metric.norm(W, unit * V) == unit * metric.norm(W, V)
+    assert metric.norm(W, 0 * V) == 0
+    stack = np.stack([unit * U, V])
+    np.testing.assert_array_equal(metric.norm(W, stack), [metric.norm(W, v) for v in stack])
+
+
+@pytest.mark.parametrize("power", [-900, -30, 40, 900])
+@pytest.mark.parametrize("kind", METRICS)
+def test_distances_and_unit_balls_in_other_units(kind, power):
+    metric, W, U, V = instance(kind, 2)
+    unit = 2.0**power
+    curve = metric.unit_ball(W, unit * U, V / unit, points=9)
+    np.testing.assert_array_equal(curve * [unit, 1 / unit], metric.unit_ball(W, U, V, points=9))
+    if kind == "euclidean":
+        assert metric.distance(unit * U, unit * V) == unit * metric.distance(U, V)
+    elif power > 0:  # of strong weights the response is −W⁻¹, whatever the gains
+        expected = np.linalg.norm(np.linalg.inv(U) - np.linalg.inv(V)) / unit
+        assert metric.distance(unit * U, unit * V) == pytest.approx(expected, rel=1e-8)
+
+
+def test_float32_stays_float32():
+    V = np.ones((2, 3, 3), np.float32)
+    assert Euclidean().norm(V[0], V).dtype == np.float32
+    assert Euclidean().distance(V[0], 2 * V[1]) == pytest.approx(3)
+
+
+def test_the_unit_ball_ends_where_it_began_and_has_201_points_by_default():
+    curve = Euclidean().unit_ball(np.zeros((2, 2)), np.eye(2), np.ones((2, 2)))
+    assert curve.shape == (201, 2)
+    np.testing.assert_allclose(curve[0], curve[-1], atol=1e-15)
+
+
+def test_metrics_cannot_be_changed_and_compare_by_what_they_measure():
+    assert Euclidean() == Euclidean()
+    assert hash(Euclidean()) == hash(Euclidean())
+    metric: Any = Reparameterized([1.0, 2.0])
+    with pytest.raises(AttributeError):
+        metric.gain = np.ones(3)
+    with pytest.raises(AttributeError):
+        Euclidean().__setattr__("scale", 2)
