@@ -177,14 +177,24 @@ def natural(W, point, error, lr, *, covariance=None):
         covariance = square_matrix("covariance", covariance)
         if covariance.shape != W.shape:
             raise ValueError(f"covariance must have W's shape {W.shape}, not {covariance.shape}")
+        symmetric = np.allclose(covariance, covariance.T, rtol=1e-5, atol=0)
+        if not (symmetric and np.linalg.eigvalsh(covariance).min() > 0):
+            raise ValueError("covariance must be symmetric and positive definite")
         whitened = np.linalg.solve(covariance, x.T).T
     return -lr * (error @ B.T).T @ (whitened @ B)
 
 
 def _solve_unless_singular(K, right):
-    """Return K⁻¹ right; None where K is singular, or nearer than half the digits allow."""
+    """Return K⁻¹ right; None where K is singular, or nearer than half the digits allow.
+
+    K is I plus something. Where that is so large that rounding leaves less than three digits of the I,
+    they count only if the condition of K does not need them.
+    """
+    enough = 1e-3 / np.finfo(K.dtype).eps
     try:
         solved = np.linalg.solve(K, right)
+        if np.abs(K).max(initial=0) > enough and not np.linalg.cond(K, 1) <= enough:
+            return None
     except np.linalg.LinAlgError:
         return None
     largest = np.abs(right).max(initial=0) / np.sqrt(np.finfo(right.dtype).eps)
@@ -213,7 +223,8 @@ def _linear_response(W, point, error):
     g, r = point.gain.reshape(-1, n), point.r.reshape(-1, n)
     z = point.recurrent.reshape(-1, n) + x
     tol = 1e-6 if W.dtype == np.float64 else 1e-3
-    if not ((g == g[:1]).all() and np.allclose(r, g * z, rtol=tol, atol=tol * np.abs(r).max())):
+    close = np.allclose(r, g * z, rtol=tol, atol=tol * np.abs(r).max(initial=0))
+    if not ((g == g[:1]).all() and close):
         raise ValueError(
             "point is of a nonlinear network: its gains depend on the sample and on W, so that the response "
             "A = (G⁻¹ − W)⁻¹ is a different matrix for every sample, and there is no one A to take a step "
@@ -221,7 +232,10 @@ def _linear_response(W, point, error):
         )
     if not g.all():
         raise ValueError("point has gains of 0: then A = (G⁻¹ − W)⁻¹ has no inverse")
-    return np.diag(1 / g[0]) - W, error, x
+    gain = (
+        g[0] if len(g) else np.ones(n, W.dtype)
+    )  # without samples every update is 0, whatever B is
+    return np.diag(1 / gain) - W, error, x
 
 
 def _checked(W, point, error, lr):

@@ -270,3 +270,157 @@ def test_every_rule_checks_what_it_is_given(rule):
     failed = fp.solve([[1.0]], [[1.0]], "linear", on_failure="ignore")
     with pytest.raises(fp.ConvergenceError, match="1 of 1 samples of point"):
         rule(np.array([[1.0]]), failed, np.ones((1, 1)), 0.1)
+
+
+ALL_RULES = [fp.gradient, fp.linearized, linearized_without_gains, fp.reparameterized, natural]
+OF_LINEAR_NETWORKS = [fp.reparameterized, natural]
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n=st.integers(1, 6),
+    m=st.integers(1, 8),
+    power=st.integers(-900, 900),
+    dtype=st.sampled_from([np.float32, np.float64]),
+)
+@pytest.mark.parametrize("rule", ALL_RULES)
+def test_the_unit_of_the_error_changes_no_digit(rule, seed, n, m, power, dtype):
+    """A step depends on η·error alone, and a power of 2 changes no digit of either."""
+    power = power // 10 if dtype == np.float32 else power
+    rng = np.random.default_rng(seed)
+    W = (0.5 * rng.standard_normal((n, n)) / np.sqrt(n)).astype(dtype)
+    point = fp.solve(W, rng.standard_normal((m, n)).astype(dtype), "linear", on_failure="ignore")
+    assume(point.converged.all() and fp.distance_to_singularity(W) > 0.01)
+    error = rng.standard_normal((m, n)).astype(dtype)
+    once = rule(W, point, error, 0.01)
+    assert once.dtype == dtype and np.isfinite(once).all()
+    scaled = rule(W, point, error * dtype(2.0**power), 0.01 * 2.0**-power)
+    np.testing.assert_array_equal(scaled, once)
+
+
+@pytest.mark.parametrize("rule", ALL_RULES)
+def test_no_samples_no_step(rule):
+    W, *_ = linear_instance(0, 4, 6)
+    none = fp.solve(W, np.zeros((0, 4)), "linear")
+    np.testing.assert_array_equal(rule(W, none, np.zeros((0, 4)), 0.1), np.zeros((4, 4)))
+
+
+@pytest.mark.parametrize("rule", ALL_RULES)
+def test_any_memory_order(rule):
+    W, point, error, _, _ = linear_instance(3, 4, 6)
+    dW = rule(W, point, error, 0.1)
+    for layout in (
+        np.asfortranarray,
+        lambda a: np.repeat(a, 2, axis=1)[:, ::2],
+        lambda a: a.tolist(),
+    ):
+        np.testing.assert_allclose(rule(layout(W), point, layout(error), 0.1), dW, rtol=1e-12)
+
+
+@pytest.mark.parametrize("rule", ALL_RULES)
+def test_an_error_of_more_samples_than_the_point_has(rule):
+    W, point, error, _, _ = linear_instance(0, 4, 6)
+    with pytest.raises(ValueError, match=r"error must have the shape of r, \(6, 4\), not \(7, 4\)"):
+        rule(W, point, np.vstack([error, error[:1]]), 0.1)
+
+
+def test_the_smaller_of_samples_and_neurons_is_factorized(monkeypatch):
+    shapes, solve = [], np.linalg.solve
+    for n, m, least in ((6, 3, 3), (6, 9, 6)):
+        W, point, error, _, _ = linear_instance(0, n, m)
+        monkeypatch.setattr(np.linalg, "solve", lambda K, b: shapes.append(K.shape) or solve(K, b))
+        fp.reparameterized(W, point, error, 0.1)
+        assert shapes.pop() == (least, least) and not shapes
+        monkeypatch.undo()
+
+
+@pytest.mark.parametrize("unit", [1e-12, 1.0, 1e12])
+def test_a_singular_step_is_noticed_in_any_unit_of_the_inputs(unit):
+    W, point, error, B, D = linear_instance(1, 8, 3)
+    poles = np.linalg.eigvals(B @ D)
+    edge = 1 / poles.real[(abs(poles.imag) < 1e-9) & (poles.real > 1e-9)].max()
+    with pytest.raises(fp.SingularityError, match="lands on a singular A"):
+        fp.reparameterized(W, fp.solve(W, unit * point.x, "linear"), error / unit, edge)
+
+
+def test_a_step_so_large_that_rounding_hides_the_old_response_is_refused():
+    """Twelve samples along three directions: the step leaves A alone in the others, if not for rounding."""
+    W, point, error, _, _ = linear_instance(2, 8, 3)
+    point = fp.solve(W, np.tile(point.x, (4, 1)), "linear")
+    error, fine = np.tile(error, (4, 1)), 0.0
+    for lr in (0.1, 1e3, 1e6, 1e30):
+        try:
+            dW = fp.reparameterized(W, point, error, lr)
+        except fp.SingularityError as refusal:
+            (named,) = re.findall(r"every lr below ([\d.e+-]+) is safe", str(refusal))
+            assert 0 < float(named) < lr and lr == 1e30
+        else:  # with only the three, the small system of Woodbury's identity is well conditioned
+            three = fp.reparameterized(W, fp.solve(W, point.x[:3], "linear"), 4 * error[:3], lr)
+            np.testing.assert_allclose(dW, three, rtol=1e-3, atol=1e-6 * np.abs(three).max())
+            fine = lr
+    assert fine >= 1e3
+
+
+class TestWhatIsLinear:
+    """One response matrix exists only where r = G z with the same gains for all samples."""
+
+    def point(self, f, gain, x, dtype=np.float64):
+        x = np.asarray(x, dtype)
+        W = np.zeros((x.shape[-1],) * 2, dtype)
+        return W, fp.solve(W, x, fp.Activation("mine", f, gain))
+
+    @pytest.mark.parametrize("rule", OF_LINEAR_NETWORKS)
+    @pytest.mark.parametrize("size", [1e-4, 1.0, 1e4])
+    def test_an_offset_is_not_linear(self, rule, size):
+        x = size * np.array([[1.0, -2.0], [0.5, 0.7]])
+        W, point = self.point(lambda z: z + size, np.ones_like, x)
+        with pytest.raises(ValueError, match="different matrix for every sample"):
+            rule(W, point, np.ones((2, 2)), 0.1)
+
+    @pytest.mark.parametrize("rule", OF_LINEAR_NETWORKS)
+    def test_gains_that_differ_between_samples_are_not_linear(self, rule):
+        """With r = G z exactly, as for a curve with a bend at 0, and whichever sample comes first."""
+        for x in ([[-1.0, -2.0], [1.0, 2.0]], [[1.0, 2.0], [-1.0, -2.0]]):
+            W, point = self.point(
+                lambda z: np.where(z > 0, z, z / 2), lambda z: np.where(z > 0, 1, 0.5), x
+            )
+            with pytest.raises(ValueError, match="different matrix for every sample"):
+                rule(W, point, np.ones((2, 2)), 0.1)
+
+    @pytest.mark.parametrize("rule", OF_LINEAR_NETWORKS)
+    @pytest.mark.parametrize(
+        ("dtype", "inexact", "linear"),
+        [
+            (np.float64, 1e-4, False),
+            (np.float32, 1e-2, False),
+            (np.float64, 1e-8, True),
+            (np.float32, 1e-4, True),
+        ],
+    )
+    @pytest.mark.parametrize("size", [1e-3, 1e3])
+    def test_gains_need_be_true_only_as_far_as_the_dtype_knows(
+        self, rule, dtype, inexact, linear, size
+    ):
+        x = size * np.array([[1.0, -2.0], [0.5, 0.7]])
+        W, point = self.point(lambda z: z * dtype(1 + inexact), np.ones_like, x, dtype)
+        if linear:
+            assert np.isfinite(rule(W, point, np.ones((2, 2), dtype), 1e-8)).all()
+        else:
+            with pytest.raises(ValueError, match="different matrix for every sample"):
+                rule(W, point, np.ones((2, 2), dtype), 1e-8)
+
+
+@pytest.mark.parametrize(
+    ("covariance", "message"),
+    [
+        (np.eye(3), "shape"),
+        (np.eye(5), "shape"),
+        (np.zeros((4, 4)), "positive definite"),
+        (-np.eye(4), "positive definite"),
+        (np.triu(np.ones((4, 4))), "symmetric"),
+    ],
+)
+def test_a_covariance_that_is_none(covariance, message):
+    W, point, error, _, _ = linear_instance(0, 4, 6)
+    with pytest.raises(ValueError, match=f"^covariance must .*{message}"):
+        natural(W, point, error, 0.1, covariance=covariance)
