@@ -1,5 +1,6 @@
 """The problem sets: what a right, an untouched, a wrong and a broken submission get."""
 
+import ast
 import csv
 import json
 import os
@@ -48,6 +49,20 @@ def answer(cells, question):
         cell for cell in cells if re.search(rf"^def {question}\(", "".join(cell["source"]), re.M)
     ]
     return cell
+
+
+def styles(name):
+    """Return right answers to a set in another style than the instructor's, {question: source}."""
+    source = (ROOT / "tests" / "styles" / f"{name}.py").read_text(encoding="utf-8")
+    head = "\n".join(re.findall(r"^(?:import|from) .*", source, re.M))
+    names = re.findall(r"^def (\w+)", source, re.M)
+    return {question: f"{head}\n\n\n{function(source, question)}" for question in names}
+
+
+def function(source, name):
+    """Return the part of a source that defines a function at its top level."""
+    (node,) = [node for node in ast.parse(source).body if getattr(node, "name", None) == name]
+    return ast.get_source_segment(source, node)
 
 
 def questions(name):
@@ -106,6 +121,11 @@ def graded(request, tmp_path_factory):
             source = "".join(cell["source"])
             assert mistake.old in source, f"{mistake}: the answer holds no such piece"
             cell["source"] = source.replace(mistake.old, mistake.new)
+    submissions["styles"] = other = notebook("instructor", name)
+    for question, written in styles(name).items():
+        cell = answer(other["cells"], question)
+        source = "".join(cell["source"])
+        cell["source"] = source.replace(function(source, question), written)
     return name, grade(name, submissions, tmp_path_factory.mktemp(name))
 
 
@@ -122,6 +142,15 @@ def test_instructor_version_scores_100(graded):
     points, remark, _ = results["instructor"]
     assert not remark
     assert points == code | written | {"sum": 100}
+
+
+def test_other_styles_lose_nothing(graded):
+    """Right answers with loops, lists and inverses get every point that the question is for."""
+    name, results = graded
+    code, _ = questions(name)
+    points, _, told = results["styles"]
+    assert set(styles(name)) == set(code)
+    assert {question: points[question] for question in code} == code, told
 
 
 def test_untouched_student_version_scores_0(graded):
