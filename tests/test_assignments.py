@@ -292,6 +292,34 @@ def test_autograder_is_ready_for_gradescope(name):
 
 
 # ---- The page for teachers ----
+def exercise_minutes():
+    """Return the table of exercises on book/teaching.md as pairs of a label and its minutes, in order."""
+    text = (ROOT / "book" / "teaching.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \{ref\}`(ex-[\w-]+)` \| (\d+) \| \S", text, re.M)
+    return [(label, int(minutes)) for label, minutes in rows]
+
+
+def chapters():
+    """Return the text of each page of the book that is in the contents, by its name, in order."""
+    names = re.findall(r"book/([\w-]+)", (ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    return {name: (ROOT / "book" / f"{name}.md").read_text(encoding="utf-8") for name in names}
+
+
+def test_teaching_page_lists_every_exercise():
+    """Each exercise of the book has one row in the table of the teaching page, in the book's order."""
+    book = re.findall(r"^:label: (ex-\S+)", "\n".join(chapters().values()), re.M)
+    assert [label for label, _ in exercise_minutes()] == book
+
+
+def test_chapters_state_the_minutes_of_their_exercises():
+    """What a chapter says at its top about its exercises is the sum of their minutes on the teaching page."""
+    minutes = dict(exercise_minutes())
+    for name, text in chapters().items():
+        labels = re.findall(r"^:label: (ex-\S+)", text, re.M)
+        stated = re.findall(r"(\d+) more for the exercises", text)
+        assert stated == ([str(sum(minutes[label] for label in labels))] if labels else []), name
+
+
 def test_commands_of_the_teaching_page(tmp_path):
     """The commands in boxes of book/teaching.md run as they stand, in order, and grade as they say."""
     text = (ROOT / "book" / "teaching.md").read_text(encoding="utf-8")
