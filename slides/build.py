@@ -9,12 +9,14 @@ can be copied to any machine.
 
 import base64
 import copy
+import re
 import shutil
 import sys
+from html import escape
 from pathlib import Path
 
 import nbformat
-from bs4 import BeautifulSoup
+from bs4 import BeautifulSoup, NavigableString
 from nbconvert import SlidesExporter
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -47,6 +49,8 @@ def own(part, page):
         link.unwrap()
     for tag in (part, *part.select("[id]")):
         tag.attrs.pop("id", None)
+    for tag in part.select("section"):  # to reveal.js a section is a slide
+        tag.name = "div"
     for image in part.select("img"):
         source = str(image["src"])
         if not source.startswith("data:"):
@@ -74,16 +78,19 @@ def slides(page):
     top = article.select_one("section")
     title = top.find("h1").decode_contents()
     opening = top.select_one(":scope > p:has(> strong)")
-    made = [[f"<h1>{title}</h1>", *([key(opening, page)] if opening else [])]]
+    before = opening.find_previous_sibling() if opening else None
+    asked = [str(own(before, page))] if before and before.name in ("ol", "ul") else []
+    made = [[f"<h1>{title}</h1>", *asked, *([key(opening, page)] if opening else [])]]
     aims = top.select_one(":scope > div.admonition")
     if aims:
         items = [str(own(item, page)) for item in aims.select("ul, ol")]
         made.append(["<h2>After this chapter you can …</h2>", *items])
     for section in top.select(":scope > section"):
         heading = section.find("h2").decode_contents()
-        if section.find("h2").get_text() in SKIP:
+        words = re.sub(r"^[\d.\s]+", "", section.find("h2").get_text())
+        if words in SKIP:
             continue
-        if section.find("h2").get_text() == "What we now know":
+        if words == "What we now know":
             made.append(
                 [
                     f"<h2>{heading}</h2>",
@@ -116,13 +123,34 @@ def slides(page):
 
 
 def key(paragraph, page):
-    """Return the sentences that a paragraph says in bold; bold words within a sentence are no slide."""
-    sentences = [own(part, page) for part in paragraph.select(":scope > strong")]
-    return "".join(
-        f'<p class="key">{part.decode_contents()}</p>'
-        for part in sentences
-        if part.get_text().strip()[-1:] in tuple(".?!")
-    )
+    """Return the sentences that a paragraph says in bold; bold words within a sentence are no slide.
+
+    A paragraph that opens with one in bold, other than a question, is known by it and says what it means in
+    the next.
+    """
+    made = []
+    for part in paragraph.select(":scope > strong"):
+        end = part.get_text().strip()[-1:]
+        more = next_sentence(part, page) if end in ".!" and not list(part.previous_siblings) else ""
+        if more:
+            made.append(f"<p><strong>{own(part, page).decode_contents()}</strong>{more}</p>")
+        elif end in tuple(".?!"):
+            made.append(f'<p class="key">{own(part, page).decode_contents()}</p>')
+    return "".join(made)
+
+
+def next_sentence(part, page):
+    """Return the sentence that follows a part of a paragraph, or nothing if none ends there."""
+    text = ""
+    for piece in part.next_siblings:
+        if not isinstance(piece, NavigableString):
+            standing = own(piece, page)
+            text += standing.decode_contents() if piece.name == "a" else str(standing)
+        elif end := re.search(r"[.?!:](?=\s|$)", piece):
+            return text + escape(piece[: end.end()])
+        else:
+            text += escape(piece)
+    return ""
 
 
 def notebook(page):

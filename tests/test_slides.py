@@ -17,11 +17,13 @@ spec.loader.exec_module(slides)
 PAGE = r"""
 <article><section><h1><span class="section-number">1. </span>Title<a class="headerlink">#</a></h1>
 <div class="note admonition"><p class="admonition-title">After this</p><ul><li>an aim</li></ul></div>
+<ol><li>a claim</li></ol>
 <p>Some prose. <strong>Which question?</strong> More <strong>words</strong> in bold.</p>
-<section><h2>Part<a class="headerlink">#</a></h2>
+<section><h2><span class="section-number">1.1. </span>Part<a class="headerlink">#</a></h2>
 <div class="math" id="equation-eq-a"><span class="eqno">(1.1)</span>\[a < b\]</div>
 <div class="math">\[unnumbered\]</div>
 <p class="checked">checked</p>
+<ul><li><p><strong>A pole.</strong> It is where <a href="#x">this</a> &lt; that. Further on.</p></li></ul>
 <div class="proof theorem admonition" id="thm-a"><p class="admonition-title">Theorem 1.1</p>
 <section><p>A <a href="other.html#x">claim</a>.</p></section></div>
 <div class="proof admonition"><p>Its proof. <strong>Not on a slide.</strong></p></div>
@@ -32,8 +34,8 @@ PAGE = r"""
 <div class="exercise admonition" id="ex-a"><p class="admonition-title">Exercise 1.1</p>
 <section><p>Do it.</p></section></div>
 <div class="solution admonition"><p>Its solution. <strong>Nor this.</strong></p></div></section>
-<section><h2>What we now know</h2><ul><li>a fact</li></ul></section>
-<section><h2>Sources</h2><p><strong>Nobody.</strong></p></section>
+<section><h2><span class="section-number">1.3. </span>What we now know</h2><ul><li>a fact</li></ul></section>
+<section><h2><span class="section-number">1.4. </span>Sources</h2><p><strong>Nobody.</strong></p></section>
 </section></article>
 """
 
@@ -59,7 +61,7 @@ def test_marked_parts_are_on_slides_and_nothing_else(deck):
         r"\[a < b\]",
         "(1.1)",
         "Theorem 1.1",
-        "claim",
+        "a claim",
     ):
         assert part in text
     for part in ("Caption", "Exercise 1.1", "Do it.", "a fact"):
@@ -74,16 +76,25 @@ def test_marked_parts_are_on_slides_and_nothing_else(deck):
         "solution",
         "Nor this",
         "Nobody",
+        "Further",
         "#",
     ):
         assert part not in text
 
 
+def test_a_paragraph_that_opens_in_bold_says_what_it_means(deck):
+    """With such words comes the sentence after them; before the question stand the claims it asks about."""
+    said = [part.get_text() for part in deck.select(".slides p, .slides ol")]
+    assert "A pole. It is where this < that." in said
+    assert said.index("a claim") + 1 == said.index("Which question?")
+
+
 def test_a_slide_stands_by_itself(deck):
-    """The picture is inside, described; links and ids of the page are gone."""
+    """The picture is inside, described; links, ids and sections of the page are gone."""
     (image,) = deck.select(".slides img")
     assert image["src"].startswith("data:image/png;base64,") and image["alt"] == "What it shows"
     assert not deck.select(".slides a, .slides [id]")
+    assert not deck.select(".slides > section > section section")
 
 
 @pytest.mark.parametrize("page", slides.chapters() or ["none"], ids=lambda page: Path(page).stem)
@@ -101,6 +112,7 @@ def test_deck_of_each_chapter(page, tmp_path):
         tag.get_text().strip() for tag in deck.select(".eqno")
     }
     assert len(deck.select(".slides > section")) > 5
+    assert "What we now know" in [h2.find(string=True, recursive=False) for h2 in deck.select("h2")]
     for tag in deck.select("[src], link[href]"):
         assert not re.match(r"(https?:)?//", str(tag.get("src") or tag.get("href")))
     assert "import mermaid" not in source

@@ -21,7 +21,7 @@ CUT_OFF = """() => {
 def test_deck(deck, browser):
     """A deck opens from a file, has no error, and no slide is cut off."""
     assert deck, "there are no slides in dist/slides: run `make slides`"
-    page = browser.new_page(viewport={"width": 960, "height": 700})
+    page = browser.new_page(viewport={"width": 1280, "height": 720})
     errors, elsewhere = [], []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
