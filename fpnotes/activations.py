@@ -69,7 +69,8 @@ def evaluate(activation, curve, z):
         through as it is, with a note that names the activation.
     """
     try:
-        value = onp.asarray(curve(z))
+        # A function of the user's may work in place; z is still needed.
+        value = onp.asarray(curve(z if activation.fresh else z.copy()))
     except Exception as error:
         error.add_note(
             f"raised by activation {activation.name!r} given an array of shape {z.shape}"

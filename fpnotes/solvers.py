@@ -53,7 +53,7 @@ class FixedPoint:
     residual : (...) array
         Largest ``|f(W r + x) − r|`` of each sample, at the r above.
     converged : (...) bool array
-        Whether ``residual`` is at most tol · max(1, largest ``|r|``), and every gain is finite.
+        Whether ``residual`` is at most tol · max(1, largest ``|r|``), and it and every gain are finite.
     steps : (...) int array
         Evaluations of f(W r + x) that it took to find r, a sample; 0 where one linear solve did.
     """
@@ -183,7 +183,8 @@ def solve(
             gain[part] = evaluate(f, f.gain, z)
 
     residual[np.isnan(residual)] = np.inf
-    converged = (residual <= _limit(tol, flat_r)) & np.isfinite(gain).all(axis=1)
+    converged = (residual <= _limit(tol, flat_r)) & np.isfinite(residual)
+    converged &= np.isfinite(gain).all(axis=1)
     samples = x.shape[:-1]
     point = FixedPoint(
         r=r,

@@ -543,3 +543,110 @@ def test_an_unstable_linear_network_is_solved_in_one_step(method, seed):
     assert point.spectral_abscissa.min() > 1
     np.testing.assert_allclose(point.r, np.linalg.solve(np.eye(20) - W, x.T).T, rtol=1e-8)
     assert point.steps.max() <= 3
+
+
+class TestScales:
+    @given(
+        seed=st.integers(0, 2**32 - 1),
+        n=st.integers(1, 6),
+        power=st.integers(-990, 990),
+        dtype=st.sampled_from([np.float32, np.float64]),
+    )
+    @pytest.mark.parametrize("method", ["auto", "newton"])
+    def test_a_linear_network_knows_no_unit(self, method, seed, n, power, dtype):
+        """A power of 2 changes no digit of the rates, from 1e-298 to 1e298."""
+        unit = dtype(2.0 ** (power // 9 if dtype == np.float32 else power))
+        rng = np.random.default_rng(seed)
+        W = (0.7 * rng.standard_normal((n, n)) / np.sqrt(n)).astype(dtype)
+        x = rng.standard_normal((3, n)).astype(dtype)
+        one = fp.solve(W, x, "linear", method=method, on_failure="ignore")
+        other = fp.solve(W, unit * x, "linear", method=method, on_failure="ignore")
+        np.testing.assert_array_equal(other.r, unit * one.r)
+        assert (other.converged == one.converged).all() or unit < 1
+
+    @given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 6), exponent=st.floats(-300, 300))
+    @pytest.mark.parametrize("activation", ["relu", "linear"])
+    @pytest.mark.parametrize("method", METHODS)
+    def test_converged_means_a_small_residual_at_every_scale(
+        self, method, activation, seed, n, exponent
+    ):
+        """Rates that scale with the inputs, of any size: solved to tol, or said not to be."""
+        rng = np.random.default_rng(seed)
+        W = rng.standard_normal((n, n))
+        W *= 0.8 / np.linalg.norm(W, 2)
+        x = 10.0**exponent * rng.standard_normal((4, n))
+        point = fp.solve(W, x, activation, method=method, on_failure="ignore")
+        assert np.isfinite(point.r).all()
+        off, size = residual(point, activation), np.abs(point.r).max(axis=1)
+        good = point.converged
+        assert (off[good] <= 1e-8 * np.maximum(1, size[good])).all()
+        np.testing.assert_array_equal(point.residual[good], off[good])
+        if exponent < 100 or method != "anderson":  # which squares residuals
+            assert good.all()
+
+    @pytest.mark.parametrize("activation", ["linear", "relu", "softplus", "powerlaw"])
+    @pytest.mark.parametrize("method", METHODS)
+    def test_rates_beyond_the_largest_float_have_not_converged(self, method, activation):
+        largest = np.finfo(float).max
+        point = fp.solve(
+            [[0.5]], [[largest], [1e-3]], activation, method=method, on_failure="ignore"
+        )
+        np.testing.assert_array_equal(point.converged, [False, True])
+        assert not point.stable[0]
+        with pytest.raises(fp.ConvergenceError, match="^1 of 2 samples did not converge"):
+            fp.solve([[0.5]], [[largest], [1e-3]], activation, method=method)
+
+    def test_denormal_inputs(self):
+        tiny = np.finfo(float).smallest_subnormal
+        point = fp.solve([[0.5]], [[tiny], [4 * tiny]], "linear")
+        np.testing.assert_array_equal(point.r, [[2 * tiny], [8 * tiny]])
+
+    @pytest.mark.parametrize("method", METHODS)
+    def test_the_same_call_gives_the_same_numbers(self, method):
+        W, x = network(20, 0.9, n=40)
+        points = [fp.solve(W, x, method=method) for _ in range(2)]
+        for name in ("r", "gain", "residual", "steps", "spectral_abscissa"):
+            np.testing.assert_array_equal(*(getattr(point, name) for point in points))
+
+
+@pytest.mark.parametrize(
+    ("returned", "error", "message"),
+    [
+        (lambda z: z[..., :1], ValueError, r"returned shape \(3, 1\)"),
+        (lambda z: None, ValueError, r"returned shape \(\)"),
+        (lambda z: 1j * z, TypeError, "must return real numbers, not dtype complex128"),
+        (lambda z: z.astype(str), TypeError, "must return real numbers"),
+        (lambda z: np.nan * z, fp.ConvergenceError, "3 of 3 samples did not converge"),
+        (lambda z: np.inf + z, fp.ConvergenceError, "3 of 3 samples did not converge"),
+    ],
+)
+@pytest.mark.parametrize("part", ["f", "gain"])
+@pytest.mark.parametrize("method", METHODS)
+def test_whatever_a_curve_returns_is_checked(method, part, returned, error, message):
+    good = {"f": np.tanh, "gain": lambda z: 1 - np.tanh(z) ** 2}
+    curve = fp.Activation("mine", **{**good, part: returned})
+    with pytest.raises(error, match=message):
+        fp.solve(0.1 * np.eye(2), np.ones((3, 2)), curve, method=method)
+
+
+def test_a_curve_may_keep_or_overwrite_its_arrays():
+    """One that returns the same array every time, one that works in place, and one that returns lists."""
+    W, x = np.array([[0.25, 0.1], [-0.2, 0.3]]), np.array([[1.0, 0.5], [-0.3, 2.0]])
+    kept = np.empty_like(x)
+
+    def keeps(z):
+        np.tanh(z, out=kept[: len(z)])
+        return kept[: len(z)]
+
+    def overwrites(z):
+        return np.tanh(z, out=z)
+
+    def gain(z):
+        return 1 - np.tanh(z) ** 2
+
+    expected = fp.solve(W, x)
+    for f in (keeps, overwrites, lambda z: np.tanh(z).tolist()):
+        point = fp.solve(W, x, fp.Activation("mine", f, gain))
+        assert_solved(point)
+        np.testing.assert_allclose(point.r, expected.r, atol=1e-7)
+        np.testing.assert_allclose(point.gain, gain(point.r @ W.T + x), rtol=1e-12)
