@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from fpnotes._inputs import positive, real_array
+from fpnotes._inputs import positive, real_array, stable_name
 from fpnotes.network import SingularityError
 from fpnotes.rules import _checked, _linear_response, _solve_unless_singular, reparameterized
 
@@ -27,12 +27,28 @@ class _Rule:
     """What rules made from a rule have in common: a name, by which sweep tells them apart."""
 
     rule: Callable[..., Any]
+    parameters: tuple[str, ...] = ()
 
     def __init__(self, rule, suffix):
         if not callable(rule):
             raise TypeError(f"rule must be a function of (W, point, error, lr), not {rule!r}")
         self.rule = rule
-        self.__name__ = getattr(rule, "__name__", type(rule).__name__) + suffix
+        try:
+            name = stable_name("rule", rule)
+        except TypeError:  # an object of the user's
+            name = type(rule).__name__
+        self.__name__ = name + suffix
+
+    def __repr__(self):
+        """Return how it was made; what it remembers is left out."""
+        rule = repr(self.rule)
+        if not isinstance(self.rule, _Rule):
+            try:
+                rule = stable_name("rule", self.rule)
+            except TypeError:
+                pass
+        told = [f"{name}={stable_name(name, getattr(self, name))}" for name in self.parameters]
+        return f"{type(self).__name__}({', '.join([rule, *told])})"
 
 
 class Momentum(_Rule):
@@ -52,6 +68,8 @@ class Momentum(_Rule):
     ValueError, TypeError
         When β is out of range, or the rule cannot be called.
     """
+
+    parameters = ("beta",)
 
     def __init__(self, rule, beta=0.9):
         super().__init__(rule, "+momentum")
@@ -90,6 +108,8 @@ class Adam(_Rule):
         When a number is out of range, the rule cannot be called, or it is
         :func:`~fpnotes.rules.reparameterized`, whose step is not proportional to lr.
     """
+
+    parameters = ("beta1", "beta2", "epsilon")
 
     def __init__(self, rule, beta1=0.9, beta2=0.999, epsilon=1e-8):
         super().__init__(rule, "+adam")
@@ -183,6 +203,8 @@ class Dale(_Rule):
     -----
     A call raises ValueError when W does not obey the law to begin with.
     """
+
+    parameters = ("signs",)
 
     def __init__(self, rule, signs):
         super().__init__(rule, "+dale")

@@ -12,12 +12,13 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm, trange
 
-from fpnotes._inputs import count, positive
+from fpnotes._inputs import count, positive, stable_name, stable_repr
 from fpnotes.network import SingularityError
+from fpnotes.optimizers import _Rule
 from fpnotes.solvers import ConvergenceError, solve
 
 
-@dataclass
+@dataclass(repr=False)
 class History:
     """What happened in a training run, as plain arrays.
 
@@ -43,6 +44,19 @@ class History:
     diverged_at: int | None = None
     reason: str = ""
     interrupted: bool = False
+
+    def __repr__(self):
+        """Return one line: how far the run got, and how it ended."""
+        told = [f"{max(len(self.loss) - 1, 0)} steps", f"{len(self.W)} neurons"]
+        if len(self.loss):
+            told.insert(1, f"loss {self.loss[0]:.4g} → {self.loss[-1]:.4g}")
+        if self.recorded:
+            told.append(f"recorded {', '.join(self.recorded)}")
+        if self.diverged_at is not None:
+            told.append(f"diverged at {self.diverged_at}: {self.reason}")
+        if self.interrupted:
+            told.append("interrupted")
+        return f"History({', '.join(told)})"
 
     def save(self, path, settings=""):
         """Write to an .npz file, whole or not at all; ``settings`` is a line to find again in it."""
@@ -207,7 +221,8 @@ def sweep(
     task : Task or callable
         What to learn, or ``task(seed)`` that returns it.
     rates : dict
-        ``{rule: [lr, ...]}``: the learning rates of each rule. Rules are told apart by ``__name__``.
+        ``{rule: [lr, ...]}``: the learning rates of each rule. Rules are told apart by ``__name__``, and
+        partial functions by what was filled in.
     steps : int
         Updates a run.
     seeds : iterable of int or None
@@ -237,25 +252,36 @@ def sweep(
     ------
     ValueError
         When a file in ``folder`` was made with other settings, or two rules share a name.
+    TypeError
+        When a rule, or with a folder an option, has neither a name nor a repr by which another process could
+        know it again.
     """
-    names = [_name(rule) for rule in rates]
-    if len(set(names)) < len(names):
-        raise ValueError(f"rates must hold rules with different names, not {sorted(names)}")
-    told = (f"{name}={_name(value)}" for name, value in sorted(options.items()))
-    settings = "; ".join([f"{count('steps', steps)} steps", *told, settings])
+    names = {rule: stable_name("rates", rule) for rule in rates}
+    if len(set(names.values())) < len(names):
+        raise ValueError(
+            f"rates must hold rules with different names, not {sorted(names.values())}"
+        )
+    count("steps", steps)
     jobs = {
-        (_name(rule), positive("rates", lr), seed): rule
+        (names[rule], positive("rates", lr), seed): rule
         for seed in seeds
         for rule, lrs in rates.items()
         for lr in lrs
     }
-    paths = dict.fromkeys(jobs)
+    paths, made_with = dict.fromkeys(jobs), dict.fromkeys(jobs, "")
     if folder is not None:
         Path(folder).mkdir(parents=True, exist_ok=True)
-        paths = {key: Path(folder) / "{}-lr{:g}-seed{}.npz".format(*key) for key in jobs}
-    done = {key: _find(path, settings) for key, path in paths.items() if path and path.exists()}
+        paths = {key: Path(folder) / _file(*key) for key in jobs}
+        told = [f"{name}={_told(name, value)}" for name, value in sorted(options.items())]
+        made_with = {
+            key: "; ".join([f"{steps} steps", *_made(rule), *told, settings])
+            for key, rule in jobs.items()
+        }
+    done = {
+        key: _find(path, made_with[key]) for key, path in paths.items() if path and path.exists()
+    }
     todo = {
-        key: (task, rule, *key[1:], steps, paths[key], settings, options)
+        key: (task, rule, *key[1:], steps, paths[key], made_with[key], options)
         for key, rule in jobs.items()
         if key not in done
     }
@@ -288,11 +314,20 @@ def sweep(
     return {key: done[key] for key in jobs if key in done}
 
 
-def _name(value):
-    """Name a function, or what a mapping holds; write other values out."""
-    if isinstance(value, dict):
-        return f"({', '.join(sorted(value))})"
-    return getattr(value, "__name__", repr(value))
+def _told(name, value):
+    """Name what a mapping holds, or any other option."""
+    return f"({', '.join(sorted(value))})" if isinstance(value, dict) else stable_name(name, value)
+
+
+def _made(rule):
+    """Return how a rule made from a rule was made, which its name does not say; nothing for others."""
+    return [f"rule={stable_repr('rates', rule)}"] if isinstance(rule, _Rule) else []
+
+
+def _file(rule, lr, seed):
+    """Name a run's file: the learning rate in few digits where these are all that it has."""
+    short = f"{lr:g}"
+    return f"{rule}-lr{short if float(short) == lr else repr(lr)}-seed{seed}.npz"
 
 
 def _find(path, settings):

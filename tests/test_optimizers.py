@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
@@ -322,3 +323,19 @@ def test_a_nonlinear_network_learns_by_each_of_them():
     for rule, lr in ((Momentum(linearized), 0.02), (Adam(linearized), 0.005)):
         history = train(task, rule, lr, 100, progress=False)
         assert history.loss[-1] < 0.1 * history.loss[0]
+
+
+def test_they_say_how_they_were_made_and_not_what_they_remember():
+    rule = Dale(Momentum(partial(gradient, tol=1e-6), 0.5), [1, -1])
+    assert repr(InResponse(Adam(response_step))) == (
+        "InResponse(Adam(response_step, beta1=0.9, beta2=0.999, epsilon=1e-08))"
+    )
+    assert repr(rule).startswith(
+        "Dale(Momentum(gradient(tol=1e-06), beta=0.5), signs=array(2,) int8 "
+    )
+    assert repr(rule) != repr(Dale(rule.rule, [-1, 1]))
+    W = np.array([[0.1, -0.2], [0.3, -0.1]])
+    before = repr(rule)
+    rule(W, solve(W, np.ones((3, 2)), "linear"), np.ones((3, 2)), 0.01)
+    assert repr(rule) == before
+    assert rule.__name__ == "gradient(tol=1e-06)+momentum+dale"

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -14,7 +15,9 @@ import numpy as np
 import pytest
 from distributed import Client, LocalCluster
 
+from fpnotes.optimizers import Momentum
 from fpnotes.rules import gradient, linearized, reparameterized
+from fpnotes.solvers import solve
 from fpnotes.tasks import LinearRegression, Task
 from fpnotes.training import History, sweep, train
 
@@ -347,3 +350,160 @@ def test_two_rules_of_one_name_are_refused():
     gradient_again.__name__ = "gradient"
     with pytest.raises(ValueError, match="different names"):
         sweep(drawn, {gradient: [1], gradient_again: [1]}, 5, progress=False)
+
+
+# ---- What tells runs apart, and a history at a glance ----
+
+
+class Nameless:
+    """A rule with a setting and no name."""
+
+    def __init__(self, tol):
+        self.tol = tol
+
+    def __call__(self, *arguments):
+        return gradient(*arguments, tol=self.tol)
+
+
+def swept(rule, folder, **options):
+    return sweep(drawn, {rule: [0.05]}, 4, seeds=[3], folder=folder, progress=False, **options)
+
+
+def test_a_partial_rule_is_known_again_by_what_was_filled_in(tmp_path):
+    coarse, fine = partial(gradient, tol=1e-4), partial(gradient, tol=1e-9)
+    runs = swept(coarse, tmp_path)
+    assert list(runs) == [("gradient(tol=0.0001)", 0.05, 3)]
+    (kept,) = tmp_path.iterdir()
+    before = kept.stat().st_mtime_ns
+    same(swept(partial(gradient, tol=1e-4), tmp_path), runs)
+    assert kept.stat().st_mtime_ns == before
+    swept(fine, tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+    both = sweep(drawn, {coarse: [0.05], fine: [0.05]}, 2, progress=False)
+    assert {name for name, *_ in both} == {"gradient(tol=0.0001)", "gradient(tol=1e-09)"}
+    momentum = swept(Momentum(fine), tmp_path)
+    assert list(momentum) == [("gradient(tol=1e-09)+momentum", 0.05, 3)]
+
+
+def test_a_rule_or_an_option_that_no_other_process_would_know_is_named(tmp_path):
+    for rule in (Nameless(1e-3), Momentum(Nameless(1e-3))):
+        with pytest.raises(TypeError, match="^rates must be told apart .* give it a __name__"):
+            swept(rule, tmp_path)
+    with pytest.raises(TypeError, match="^solve must be told apart .* give it a __name__"):
+        swept(gradient, tmp_path, solve=partial(solve_as, Nameless(1)))
+    assert list(tmp_path.iterdir()) == []
+    assert train(drawn(3), Nameless(1e-3), 0.05, 2, progress=False).loss.shape == (3,)
+
+
+def solve_as(_, *arguments, **options):
+    return solve(*arguments, **options)
+
+
+def test_options_that_are_functions_or_arrays_are_known_again(tmp_path):
+    start = np.zeros(12)
+    for _ in range(2):
+        swept(gradient, tmp_path, solve=partial(solve, max_steps=500), r0=start)
+        assert len(list(tmp_path.iterdir())) == 1
+    start = start.copy()
+    start[5] = 0.1
+    with pytest.raises(ValueError, match="other settings"):
+        swept(gradient, tmp_path, solve=partial(solve, max_steps=500), r0=start)
+    with pytest.raises(ValueError, match="other settings"):
+        swept(gradient, tmp_path, solve=partial(solve, max_steps=501), r0=0 * start)
+
+
+def test_a_memory_of_another_length_is_another_sweep(tmp_path):
+    swept(Momentum(gradient, 0.5), tmp_path)
+    swept(Momentum(gradient, 0.5), tmp_path)
+    with pytest.raises(ValueError, match=r"other settings .*Momentum\(gradient, beta=0.5\)"):
+        swept(Momentum(gradient, 0.9), tmp_path)
+
+
+def test_learning_rates_that_differ_in_the_eighth_digit_have_files_of_their_own(tmp_path):
+    rates = [0.1, 0.1 + 1e-9]
+    runs = sweep(drawn, {gradient: rates}, 3, seeds=[3], folder=tmp_path, progress=False)
+    assert len(list(tmp_path.iterdir())) == 2
+    same(sweep(drawn, {gradient: rates}, 3, seeds=[3], folder=tmp_path, progress=False), runs)
+    near, far = runs.values()
+    assert not np.array_equal(near.W, far.W)
+
+
+def test_a_history_says_in_a_line_how_it_went(task):
+    history = train(task, linearized, 0.1, 5, progress=False, record={"W": lambda W, point: W})
+    first, last = history.loss[[0, -1]]
+    assert repr(history) == (
+        f"History(5 steps, loss {first:.4g} → {last:.4g}, 20 neurons, recorded step, W)"
+    )
+    history.interrupted = True
+    assert repr(history).endswith("recorded step, W, interrupted)")
+    nothing = History(np.empty(0), np.eye(2), diverged_at=0, reason="the loss is not finite")
+    assert repr(nothing) == "History(0 steps, 2 neurons, diverged at 0: the loss is not finite)"
+    large = History(np.ones(10_000), np.ones((1000, 1000)), {"W": np.ones((9, 1000, 1000))})
+    assert len(repr(large)) < 100 and "\n" not in repr(large)
+
+
+# ---- Stopped by hand, wherever it is just then ----
+
+
+@pytest.mark.parametrize("where", ["solve", "loss", "record", "rule"])
+def test_an_interrupt_anywhere_leaves_what_was_finished(where, task):
+    """A signal, as Ctrl-C sends it, at the fourth call of each of the things that a step does."""
+    calls = dict.fromkeys(["solve", "loss", "record", "rule"], 0)
+
+    def stopping(name, function):
+        def call(*arguments, **options):
+            calls[name] += 1
+            if name == where and calls[name] == 4:
+                signal.raise_signal(signal.SIGINT)
+            return function(*arguments, **options)
+
+        return call
+
+    stopped = LinearRegression(task.W0, task.x, task.y)
+    object.__setattr__(stopped, "loss", stopping("loss", task.loss))
+    with pytest.warns(RuntimeWarning, match="interrupted after 3 of 10 steps"):
+        history = train(
+            stopped,
+            stopping("rule", linearized),
+            0.1,
+            10,
+            progress=False,
+            solve=stopping("solve", solve),
+            record={"rate": stopping("record", lambda W, point: np.abs(point.r).max())},
+        )
+    whole = train(task, linearized, 0.1, 3, progress=False)
+    assert history.interrupted and history.diverged_at is None and "interrupted" in repr(history)
+    np.testing.assert_allclose(history.W, whole.W, rtol=1e-12)
+    np.testing.assert_allclose(history.loss, whole.loss[: len(history.loss)], rtol=1e-12)
+    assert len(history.loss) == (3 if where in ("solve", "loss") else 4)
+    assert len(history.recorded["rate"]) == len(history.recorded["step"]) in (3, 4)
+
+
+def interrupting(*arguments):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("threads", [0, 2])
+def test_a_sweep_stopped_by_hand_keeps_finished_runs_and_no_half_ones(tmp_path, threads):
+    rates = {linearized: [0.05], interrupting: [0.05]}
+    once = partial(sweep, drawn, steps=6, seeds=[3], folder=tmp_path, progress=False)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        if threads:
+            with ThreadPoolExecutor(1) as executor:
+                runs = once(rates=rates, executor=executor)
+        else:
+            runs = once(rates=rates)
+    assert "interrupted after 1 of 2 runs" in str(warned[-1].message)
+    assert list(runs) == [("linearized", 0.05, 3)]
+    assert [path.name for path in tmp_path.iterdir()] == ["linearized-lr0.05-seed3.npz"]
+    same(once(rates={linearized: [0.05]}), runs)
+
+
+def test_the_same_seed_gives_the_same_numbers_again_and_another_gives_others():
+    first, again, other = (
+        sweep(drawn, RATES, 10, seeds=[seed], progress=False) for seed in (5, 5, 6)
+    )
+    same(first, again)
+    for (name, lr, _), run in first.items():
+        assert not np.array_equal(run.loss, other[name, lr, 6].loss)
