@@ -12,6 +12,8 @@ from autograd import (
     value_and_grad,
 )
 from autograd.test_util import check_grads
+from hypothesis import given
+from hypothesis import strategies as st
 
 import fpnotes as fp
 from fpnotes import implicit
@@ -433,3 +435,85 @@ class TestWhatAutogradHandsOver:
         for row, g in zip(x, total, strict=True):
             expected = grad(lambda v: np.sum(fixed_point(self.W, v, tol=TOL)))(row)
             onp.testing.assert_allclose(g, expected, rtol=1e-11)
+
+
+@pytest.mark.parametrize("transpose", [False, True])
+@pytest.mark.parametrize(
+    ("delta", "refused"), [(3e-13, True), (5e-13, False), (1e-9, False), (1e-15, True)]
+)
+def test_a_system_is_refused_where_rounding_leaves_fewer_than_three_digits(
+    delta, refused, transpose
+):
+    """I − GW = diag(δ, ½): u is off by about ε(1 + ‖GW‖)/δ, relative to b, and that may be 1e-3."""
+    gain, b = onp.array([[0.5, 0.5]]), onp.array([[1.0, 1.0]])
+    W = onp.diag([2 * (1 - delta), 1.0])
+    if refused:
+        with pytest.raises(
+            fp.ConvergenceError, match="1 of 1 samples: I − GW is singular, or nearly"
+        ):
+            resolvent(W, gain, b, transpose=transpose)
+    else:
+        u = resolvent(W, gain, b, transpose=transpose)
+        onp.testing.assert_allclose(u, [[1 / delta, 2.0]], rtol=1e-3)
+
+
+@pytest.mark.parametrize(("more", "factorized"), [(0, [3]), (1, [])])
+def test_only_small_networks_are_factorized(more, factorized, monkeypatch):
+    """And those that products do not solve, or whose samples all have the same gains."""
+    calls, direct = [], implicit.solve_direct
+    monkeypatch.setattr(
+        implicit, "solve_direct", lambda W, g, *rest: calls.append(len(g)) or direct(W, g, *rest)
+    )
+    rng = onp.random.default_rng(4)
+    n = implicit.DIRECT + more
+    W, b = 0.4 * rng.standard_normal((n, n)) / onp.sqrt(n), rng.standard_normal((3, n))
+    resolvent(W, rng.uniform(0.1, 1, (3, n)), b)
+    assert calls == factorized
+    resolvent(W, onp.ones((3, n)), b)
+    assert calls == [*factorized, 3]
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n=st.integers(1, 6),
+    m=st.integers(0, 4),
+    power=st.integers(-960, 960),
+    transpose=st.booleans(),
+)
+def test_the_unit_of_the_right_hand_side_changes_little(seed, n, m, power, transpose):
+    """However small or large b is, u is solved relative to it; a power of 2 may only change how b rounds."""
+    rng = onp.random.default_rng(seed)
+    W = rng.standard_normal((n, n))
+    W *= 0.6 / onp.linalg.norm(W, 2)
+    gain, b = rng.uniform(0.1, 1, (m, n)), rng.standard_normal((m, n))
+    unit = 2.0**power
+    u = resolvent(W, gain, b, transpose=transpose)
+    scaled = resolvent(W, gain, unit * b, transpose=transpose)
+    onp.testing.assert_allclose(scaled / unit, u, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    "bad", ["f raises", "f of another shape", "gain of another shape", "gain NaN"]
+)
+def test_a_curve_that_breaks_gives_no_gradient(bad):
+    def f(z):
+        if bad == "f raises":
+            raise ZeroDivisionError("mine")
+        return np.sum(z, axis=-1) if bad == "f of another shape" else np.tanh(z)
+
+    def gain(z):
+        if bad == "gain of another shape":
+            return onp.ones(z.shape[-1])
+        return onp.nan * z if bad == "gain NaN" else 1 - np.tanh(z) ** 2
+
+    curve, W = fp.Activation("mine", f, gain), 0.1 * onp.eye(3)
+    expected, message = {
+        "f raises": (ZeroDivisionError, "mine"),
+        "f of another shape": (ValueError, "activation 'mine' must be elementwise"),
+        "gain of another shape": (ValueError, "activation 'mine' must be elementwise"),
+        "gain NaN": (fp.ConvergenceError, "2 of 2 samples.*a gain f′"),
+    }[bad]
+    with pytest.raises(expected, match=message) as caught:
+        grad(lambda W: np.sum(fixed_point(W, onp.ones((2, 3)), curve)))(W)
+    if bad == "f raises":
+        assert any("activation 'mine'" in note for note in caught.value.__notes__)

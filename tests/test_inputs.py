@@ -87,6 +87,36 @@ def rate_network(*args: Any):
     return fp.RateNetwork(*args)
 
 
+LAYOUTS = {
+    "Fortran": np.asfortranarray,
+    "strided": lambda a: np.repeat(a, 2, axis=-1)[..., ::2],
+    "reversed": lambda a: a[::-1].copy()[::-1],
+    "big-endian": lambda a: a.astype(">f8"),
+    "unaligned": lambda a: np.frombuffer(b"-" + a.tobytes(), offset=1).reshape(a.shape),
+    "lists": lambda a: a.tolist(),
+}
+
+
+def numbers(result):
+    """Return a call's result as arrays that can be compared."""
+    if isinstance(result, fp.FixedPoint):
+        return [result.r, result.gain, result.residual, result.steps]
+    if isinstance(result, fp.RateNetwork):
+        return [result.W, result.velocity(r, x)]
+    return [np.asarray(part) for part in (result if isinstance(result, tuple) else (result,))]
+
+
+def assert_layouts_are_alike(call, value):
+    expected = numbers(call(value))
+    for name, layout in LAYOUTS.items():
+        given, before = layout(value), layout(value)
+        if isinstance(given, np.ndarray):
+            given.flags.writeable = False
+        for a, b in zip(numbers(call(given)), expected, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12, err_msg=name)
+        np.testing.assert_array_equal(given, before)
+
+
 def fill(shape, bad):
     """Return an array of some shape with one bad entry, of whatever dtype that takes."""
     value: Any = np.zeros(shape).tolist()
@@ -118,6 +148,9 @@ class TestMatrix:
         with pytest.raises(ValueError, match="^W must be a rectangular array"):
             call([[1.0, 2.0], [3.0]])
 
+    def test_any_layout_read_only(self, call):
+        assert_layouts_are_alike(call, W)
+
 
 @pytest.mark.parametrize(
     ("name", "call"), [(k[1], v) for k, v in ROWS.items()], ids=[" ".join(k) for k in ROWS]
@@ -137,6 +170,31 @@ class TestRows:
     def test_not_real(self, name, call, bad):
         with pytest.raises(TypeError, match=f"^{name} must be real numbers"):
             call(fill((3, 2), bad))
+
+    def test_any_layout_read_only(self, name, call):
+        assert_layouts_are_alike(call, np.array([[0.5, 0.25], [0.1, 0.75], [1.0, 0.125]]))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda none: fp.solve(W, none).r,
+        lambda none: fp.fixed_point(W, none),
+        lambda none: resolvent(W, none, none),
+        lambda none: network.drive(none, none),
+        lambda none: network.velocity(none, none),
+        lambda none: network.gain(none, none),
+        lambda none: network.jacobian(none, none).sum(axis=-1),
+        lambda none: network.simulate(none, 1.0)[1][0],
+        lambda none: np.stack([fp.spectral_abscissa(W, none)] * 2, axis=-1),
+        lambda none: np.stack([fp.distance_to_singularity(W, none)] * 2, axis=-1),
+        lambda none: network.stable(none, none)[..., None] & np.ones(2, bool),
+    ],
+    ids="solve fixed_point resolvent drive velocity gain jacobian simulate abscissa distance stable".split(),
+)
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0)])
+def test_no_samples_give_as_many_results(call, shape):
+    assert call(np.zeros((*shape, 2))).shape == (*shape, 2)
 
 
 @pytest.mark.parametrize(
