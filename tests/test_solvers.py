@@ -650,3 +650,30 @@ def test_a_curve_may_keep_or_overwrite_its_arrays():
         assert_solved(point)
         np.testing.assert_allclose(point.r, expected.r, atol=1e-7)
         np.testing.assert_allclose(point.gain, gain(point.r @ W.T + x), rtol=1e-12)
+
+
+@pytest.mark.parametrize("method", ["auto", "relaxation", "anderson"])
+def test_tol_is_absolute_for_rates_below_1(method):
+    """From rest the residual is f(x) = 1e-3: too much for tol = 1e-4, and enough for 1e-2."""
+    early = fp.solve([[0.5]], [[1e-3]], "relu", tol=1e-2, method=method)
+    assert early.converged.all() and early.steps[0] == 1 and early.r[0, 0] == 0
+    assert fp.solve([[0.5]], [[1e-3]], "relu", tol=1e-4, method=method).steps[0] > 1
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_finest_tol_is_four_roundings(dtype):
+    least = 4 * float(np.finfo(dtype).eps)
+    assert solvers.tolerance(least, np.dtype(dtype)) == least
+    with pytest.raises(ValueError, match="is finer than"):
+        solvers.tolerance(0.999 * least, np.dtype(dtype))
+
+
+def test_a_method_that_is_named_is_the_only_one_used():
+    """A chaotic network, which continuation solves: the local methods use up their steps and say so."""
+    W, x = network(3, 2.5, n=80, m=12)
+    assert fp.solve(W, x).converged.all()
+    for method in ("relaxation", "anderson"):
+        point = fp.solve(W, x, method=method, max_steps=150, on_failure="ignore")
+        assert not point.converged.all()
+        assert (point.steps[~point.converged] == 151).all()
+        assert (point.steps <= 151).all()
