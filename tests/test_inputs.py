@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import autograd.numpy as anp
 import hypothesis.extra.numpy as hnp
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ MATRICES = {
     "gradient": lambda W: fp.gradient(W, point, error, 0.1),
     "spectral_abscissa": lambda W: fp.spectral_abscissa(W),
     "distance_to_singularity": lambda W: fp.distance_to_singularity(W),
-    "compare_gradients": lambda W: checks.compare_gradients(np.sum, W, x),
+    "compare_gradients": lambda W: checks.compare_gradients(anp.sum, W, x),
 }
 ROWS = {
     ("solve", "x"): lambda v: fp.solve(W, v),
@@ -47,7 +48,7 @@ ROWS = {
     ("gradient", "error"): lambda v: fp.gradient(W, point, v, 0.1),
     ("spectral_abscissa", "gain"): lambda v: fp.spectral_abscissa(W, v),
     ("distance_to_singularity", "gain"): lambda v: fp.distance_to_singularity(W, v),
-    ("compare_gradients", "x"): lambda v: checks.compare_gradients(np.sum, W, v),
+    ("compare_gradients", "x"): lambda v: checks.compare_gradients(anp.sum, W, v),
 }
 POSITIVES = {
     ("solve", "tol"): lambda v: fp.solve(W, x, tol=v),
@@ -60,7 +61,7 @@ POSITIVES = {
     ("powerlaw", "p"): lambda v: fp.powerlaw(v),
     ("powerlaw", "k"): lambda v: fp.powerlaw(2.0, v),
     ("gradient", "lr"): lambda v: fp.gradient(W, point, error, v),
-    ("compare_gradients", "h"): lambda v: checks.compare_gradients(np.sum, W, x, h=v),
+    ("compare_gradients", "h"): lambda v: checks.compare_gradients(anp.sum, W, x, h=v),
     ("central_differences", "h"): lambda v: checks.central_differences(np.sum, W, h=v),
 }
 COUNTS = {
@@ -68,14 +69,14 @@ COUNTS = {
     ("fixed_point", "max_steps"): lambda v: fp.fixed_point(W, x, max_steps=v),
     ("simulate", "samples"): lambda v: network.simulate(x, 1.0, samples=v),
     ("unrolled", "steps"): lambda v: checks.unrolled(W, x, steps=v),
-    ("compare_gradients", "steps"): lambda v: checks.compare_gradients(np.sum, W, x, steps=v),
+    ("compare_gradients", "steps"): lambda v: checks.compare_gradients(anp.sum, W, x, steps=v),
 }
 ACTIVATIONS = {
     "solve": lambda f: fp.solve(W, x, f),
     "fixed_point": lambda f: fp.fixed_point(W, x, f),
     "RateNetwork": lambda f: fp.RateNetwork(W, f),
     "unrolled": lambda f: checks.unrolled(W, x, f),
-    "compare_gradients": lambda f: checks.compare_gradients(np.sum, W, x, f),
+    "compare_gradients": lambda f: checks.compare_gradients(anp.sum, W, x, f),
 }
 
 NOT_FINITE = [np.nan, np.inf, -np.inf]
