@@ -62,7 +62,9 @@ def styles(name):
 def function(source, name):
     """Return the part of a source that defines a function at its top level."""
     (node,) = [node for node in ast.parse(source).body if getattr(node, "name", None) == name]
-    return ast.get_source_segment(source, node)
+    part = ast.get_source_segment(source, node)
+    assert part
+    return part
 
 
 def questions(name):

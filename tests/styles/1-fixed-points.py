@@ -23,11 +23,12 @@ def relax(W, x, f, alpha=1.0, tol=1e-8, max_steps=1000):
     rates, flags = [], []
     for given in x:
         r = np.zeros(len(W))
-        for k in range(max_steps + 1):
-            left = f(W @ r + given) - r
-            if np.max(abs(left)) <= tol or k == max_steps:
+        left = f(W @ r + given) - r
+        for _ in range(max_steps):
+            if np.max(abs(left)) <= tol:
                 break
             r += alpha * left
+            left = f(W @ r + given) - r
         rates.append(r)
         flags.append(np.max(abs(left)) <= tol)
     return rates, flags
@@ -49,7 +50,7 @@ def response(W, g):
 
 def is_stable(W, g):
     mu, _ = np.linalg.eig(np.diag(g) @ W)
-    return np.all(mu.real < 1)
+    return np.all(np.real(mu) < 1)
 
 
 def crossings(W):
