@@ -424,3 +424,23 @@ def test_a_covariance_that_is_none(covariance, message):
     W, point, error, _, _ = linear_instance(0, 4, 6)
     with pytest.raises(ValueError, match=f"^covariance must .*{message}"):
         natural(W, point, error, 0.1, covariance=covariance)
+
+
+def test_complex_poles_bar_no_learning_rate():
+    """W = 0 and x = I make ∇_A J any matrix: here its eigenvalues are 1 and 2 ± 3i."""
+    D = np.array([[1.0, 0.0, 0.0], [0.0, 2.0, -3.0], [0.0, 3.0, 2.0]])
+    W, point = np.zeros((3, 3)), fp.solve(np.zeros((3, 3)), np.eye(3), "linear")
+    with pytest.raises(fp.SingularityError, match="every lr below 1 is safe"):
+        fp.reparameterized(W, point, D.T, 1.0)
+    for lr in (0.4, 0.5, 0.99):
+        dW = fp.reparameterized(W, point, D.T, lr)
+        np.testing.assert_allclose(dW, np.eye(3) - np.linalg.inv(np.eye(3) - lr * D), atol=1e-12)
+
+
+def test_a_covariance_may_be_symmetric_to_rounding_only():
+    W, point, error, _, _ = linear_instance(0, 4, 6)
+    covariance = point.x.T @ point.x
+    expected = natural(W, point, error, 0.1, covariance=covariance)
+    covariance[0, 1] *= 1 + 1e-12
+    dW = natural(W, point, error, 0.1, covariance=covariance)
+    np.testing.assert_allclose(dW, expected, rtol=1e-8, atol=1e-10)
