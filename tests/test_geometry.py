@@ -248,7 +248,7 @@ def test_the_unit_ball_ends_where_it_began_and_has_201_points_by_default():
 def test_metrics_cannot_be_changed_and_compare_by_what_they_measure():
     assert Euclidean() == Euclidean()
     assert hash(Euclidean()) == hash(Euclidean())
-    metric: Any = Reparameterized([1.0, 2.0])
+    metric: Any = Reparameterized(np.array([1.0, 2.0]))
     with pytest.raises(AttributeError):
         metric.gain = np.ones(3)
     with pytest.raises(AttributeError):

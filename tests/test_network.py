@@ -209,4 +209,4 @@ def test_a_users_function_of_wrong_shape_is_named():
 def test_a_curve_that_gives_nan_is_named_as_the_end_of_a_simulation():
     nowhere = fp.Activation("nowhere", lambda z: np.nan * z, np.ones_like)
     with pytest.raises(RuntimeError, match="^the simulation stopped at t = 0"):
-        fp.RateNetwork([[0.5]], nowhere).simulate([1.0], 2.0)
+        fp.RateNetwork(np.array([[0.5]]), nowhere).simulate([1.0], 2.0)
