@@ -83,7 +83,7 @@ def test_times_are_medians_of_seven_rounds_or_more(name):
     rows = results(name)
     if name == "speed-published":  # but for whole runs on digits
         rows = rows[rows.timed_steps < 354]
-    assert rows["rounds"].to_numpy().min() >= 7
+    assert np.min(rows["rounds"]) >= 7
 
 
 @pytest.mark.parametrize("cores", [1, 2])
