@@ -9,7 +9,7 @@ from autograd import grad
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpnotes.geometry import Euclidean, Reparameterized, angle, riemann_tensor
+from fpnotes.geometry import Euclidean, Reparameterized, _Metric, angle, riemann_tensor
 from fpnotes.network import SingularityError, distance_to_singularity
 
 SEEDS = range(4)
@@ -253,3 +253,10 @@ def test_metrics_cannot_be_changed_and_compare_by_what_they_measure():
         metric.gain = np.ones(3)
     with pytest.raises(AttributeError):
         Euclidean().__setattr__("scale", 2)
+
+
+def test_a_metric_must_say_how_to_measure_and_where_its_geodesics_go():
+    for missing in ("inner", "exp", "log"):
+        methods = {name: lambda *_: 0 for name in ("inner", "exp", "log") if name != missing}
+        with pytest.raises(TypeError, match=f"abstract.*{missing}"):
+            type("Half", (_Metric,), methods)()

@@ -1,5 +1,7 @@
 """Derivatives of the fixed point, of first and second order, against two independent computations."""
 
+import inspect
+
 import autograd.numpy as np
 import numpy as onp
 import pytest
@@ -457,7 +459,7 @@ def test_a_system_is_refused_where_rounding_leaves_fewer_than_three_digits(
         onp.testing.assert_allclose(u, [[1 / delta, 2.0]], rtol=1e-3)
 
 
-@pytest.mark.parametrize(("more", "factorized"), [(0, [3]), (1, [])])
+@pytest.mark.parametrize(("more", "factorized"), [(-1, [3]), (0, [3]), (1, [])])
 def test_only_small_networks_are_factorized(more, factorized, monkeypatch):
     """And those that products do not solve, or whose samples all have the same gains."""
     calls, direct = [], implicit.solve_direct
@@ -517,3 +519,10 @@ def test_a_curve_that_breaks_gives_no_gradient(bad):
         grad(lambda W: np.sum(fixed_point(W, onp.ones((2, 3)), curve)))(W)
     if bad == "f raises":
         assert any("activation 'mine'" in note for note in caught.value.__notes__)
+
+
+def test_fixed_point_has_the_defaults_of_solve():
+    ours, theirs = (inspect.signature(f).parameters for f in (fixed_point, fp.solve))
+    for name, parameter in ours.items():
+        assert parameter.default == theirs[name].default
+    assert ours["max_steps"].default == 1000
