@@ -10,6 +10,7 @@ from pypdf import PdfReader
 from toc import ROOT, pages
 
 NAMES = pages()
+pytestmark = pytest.mark.xdist_group("print")  # one worker takes the text out of its pages
 
 
 def squeeze(text):
