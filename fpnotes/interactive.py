@@ -123,9 +123,9 @@ def _page(draw, alt, values, names):
     # A "</" would end the script element early.
     packed = json.dumps(data, ensure_ascii=False).replace("</", "<\\/")
     return (
-        '<figure class="explore" style="margin: 1em 0">'
+        '<figure class="explore" style="margin: 1em auto; width: fit-content; max-width: 100%">'
         f'<img src="data:image/svg+xml,{quote(data["frames"][0])}" '
-        f'alt="{html.escape(data["alts"][0])}" style="width: 100%; height: auto">'
+        f'alt="{html.escape(data["alts"][0])}" style="max-width: 100%; height: auto">'
         f'<div class="explore-controls" hidden>{controls}</div>'
         f'<script type="application/json">{packed}</script><script>{SCRIPT}</script></figure>'
     )
