@@ -26,7 +26,10 @@ def dark(page):
     """Turn the theme switch until the page is dark."""
     for _ in range(3):
         if page.evaluate("document.documentElement.dataset.theme") == "dark":
-            # Colors fade from one theme to the other.
+            # The switch's tip goes, and colors fade from one theme to the other.
+            page.mouse.move(0, 0)
+            page.evaluate("document.activeElement.blur()")
+            page.wait_for_function("!document.querySelector('.tooltip')")
             page.evaluate("Promise.all(document.getAnimations().map(a => a.finished))")
             return
         page.locator("button.theme-switch-button:visible").first.click()
