@@ -223,3 +223,27 @@ def test_continuation_gives_up_where_no_curve_reaches_the_end():
     assert np.isfinite(r).all()
     assert steps[0] <= 60 * 4 + 1
     assert abs(max(2 * r[0, 0] + 1, 0) - r[0, 0]) > 1
+
+
+def test_newtons_step_length_follows_the_residual_within_a_factor_of_ten():
+    """δ begins at 1, or 1/residual where that is larger, and then grows as the residual falls."""
+    seen = []
+
+    def step(rows, r, residual, diagonal):
+        seen.append(1 / (diagonal - 1))
+        return residual
+
+    method = Newton(2, step)
+    for size in ([5.0, 0.01], [1.0, 1e-6], [2.0, 1.0], [1.0, 0.5]):
+        method.propose(np.arange(2), np.zeros((2, 1)), np.ones((2, 1)), np.array(size))
+    expected = [[1, 100], [5, 1000], [2.5, 100], [5, 200]]
+    np.testing.assert_allclose(seen, expected, rtol=1e-12)
+
+
+def test_damping_is_halved_after_six_residuals_without_progress():
+    method, alphas = Relaxation(1), []
+    for size in [1.0] * 7 + [0.5] + [0.6] * 5 + [0.4] + [0.4] * 6:
+        method.propose(np.arange(1), np.zeros((1, 1)), np.ones((1, 1)), np.array([size]))
+        alphas.append(method.alpha[0])
+    # Seven equal ones are six without progress; five are not; and another six at the end.
+    assert alphas == [1.0] * 6 + [0.5] * 13 + [0.25]
