@@ -48,6 +48,7 @@ class Look:
 def visit(browser: Browser, site: str, address: str, **options):
     """Open a page in a context of its own, to the end of all it loads; nothing foreign is let through."""
     context = browser.new_context(**{"viewport": DESKTOP, "color_scheme": "light", **options})
+    context.set_default_timeout(120_000)  # a page takes seconds; other work may slow it
     page = context.new_page()
     look = Look(page)
 
