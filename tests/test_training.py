@@ -445,6 +445,15 @@ def test_a_history_says_in_a_line_how_it_went(task):
 # ---- Stopped by hand, wherever it is just then ----
 
 
+@pytest.fixture
+def ctrl_c():
+    """Python's own answer to Ctrl-C, which a process started in the background does not have."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("where", ["solve", "loss", "record", "rule"])
 def test_an_interrupt_anywhere_leaves_what_was_finished(where, task):
     """A signal, as Ctrl-C sends it, at the fourth call of each of the things that a step does."""
