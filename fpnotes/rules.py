@@ -232,9 +232,8 @@ def _linear_response(W, point, error):
         )
     if not g.all():
         raise ValueError("point has gains of 0: then A = (G⁻¹ − W)⁻¹ has no inverse")
-    gain = (
-        g[0] if len(g) else np.ones(n, W.dtype)
-    )  # without samples every update is 0, whatever B is
+    # Without samples every update is 0, whatever B is.
+    gain = g[0] if len(g) else np.ones(n, W.dtype)
     return np.diag(1 / gain) - W, error, x
 
 
