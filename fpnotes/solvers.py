@@ -124,7 +124,8 @@ def solve(
         A sample has converged when its largest ``|f(W r + x) − r|`` is at most tol · max(1, largest
         ``|r|``). By default 1e-8, or 1e-5 in float32.
     max_steps : int
-        Evaluations of f(W r + x) allowed to each method; "auto" gives most of them fewer.
+        Steps allowed to each method, an evaluation of f(W r + x) each after a first one; "auto" gives
+        most of them fewer.
     method : {"auto", "relaxation", "anderson", "newton"}
         Which way to go; see :mod:`fpnotes.iterations`.
     on_failure : {"raise", "warn", "ignore"}

@@ -668,6 +668,36 @@ def test_the_finest_tol_is_four_roundings(dtype):
         solvers.tolerance(0.999 * least, np.dtype(dtype))
 
 
+def test_a_method_has_a_thousand_steps_unless_told():
+    """r ← r + 1 never arrives; the evaluation before the first step is counted too."""
+    for told, steps in (({}, 1000), ({"max_steps": 7}, 7)):
+        point = fp.solve(
+            np.eye(1), [1.0], "linear", method="relaxation", on_failure="ignore", **told
+        )
+        assert point.steps == steps + 1
+
+
+def test_auto_relaxes_for_80_steps_and_then_accelerates():
+    """As the book's page on speed says: it evaluates f where relaxation does, so far and not farther."""
+
+    def evaluations(method):
+        seen = []
+
+        def watched(z):
+            seen.append(z.item())
+            return np.tanh(z)
+
+        curve = fp.Activation("watched", watched, lambda z: 1 - np.tanh(z) ** 2)
+        assert fp.solve(np.array([[0.95]]), [0.02], curve, method=method).converged
+        return np.array(seen)
+
+    auto, relaxed = evaluations("auto"), evaluations("relaxation")
+    assert 82 < len(auto) < len(relaxed)
+    # One before the first step, 80 after it; then Anderson's second is the first with a memory.
+    same = auto == relaxed[: len(auto)]
+    assert same[:81].all() and not same[81]
+
+
 def test_a_method_that_is_named_is_the_only_one_used():
     """A chaotic network, which continuation solves: the local methods use up their steps and say so."""
     W, x = network(3, 2.5, n=80, m=12)
