@@ -143,7 +143,7 @@ def main():
         page.evaluate("MathJax.startup.promise")
         if missing := page.evaluate(MISSING):
             sys.exit("These pictures are not there: " + ", ".join(missing))
-        for _ in range(2):
+        for first in (True, False):
             page.pdf(
                 path=OUT,
                 prefer_css_page_size=True,
@@ -151,7 +151,8 @@ def main():
                 outline=True,
                 tagged=True,
             )
-            page.evaluate(NUMBER, starts(OUT))
+            if first:
+                page.evaluate(NUMBER, starts(OUT))
     print(f"{OUT.relative_to(ROOT)}: {len(PdfReader(OUT).pages)} pages")
 
 
