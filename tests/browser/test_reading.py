@@ -30,7 +30,8 @@ def dark(page):
             page.mouse.move(0, 0)
             page.evaluate("document.activeElement.blur()")
             page.wait_for_function("!document.querySelector('.tooltip')")
-            page.evaluate("Promise.all(document.getAnimations().map(a => a.finished))")
+            # (In closed details the promise that an animation has finished may never be kept.)
+            page.wait_for_function("document.getAnimations().every(a => a.playState != 'running')")
             return
         page.locator("button.theme-switch-button:visible").first.click()
     raise AssertionError("the theme switch does not reach dark")
