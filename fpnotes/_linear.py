@@ -6,7 +6,7 @@ import numpy as np
 CHUNK = 2_000_000
 
 
-def chunks(m, n):
+def stacks(m, n):
     """Yield slices of range(m) whose (k, n, n) stacks stay within CHUNK entries, or are one matrix."""
     size = max(1, CHUNK // (n * n))
     for start in range(0, m, size):
@@ -56,6 +56,6 @@ def solve_direct(W, gain, b, transpose=False, diagonal=1.0):
         except np.linalg.LinAlgError:
             return np.full_like(b, np.nan)
     u = np.empty_like(b)
-    for part in chunks(len(b), len(W)):
+    for part in stacks(len(b), len(W)):
         u[part] = solve_stack(matrix(part), b[part])
     return u

@@ -10,7 +10,7 @@ Yorke 1978, doi:10.1090/S0025-5718-1978-0492046-9).
 
 import numpy as np
 
-from fpnotes._linear import chunks, solve_stack
+from fpnotes._linear import solve_stack, stacks
 
 LENGTH = 0.5  # the first step along the curve
 SHORTEST = 1e-5  # of a step; below it the curve is given up
@@ -99,6 +99,6 @@ def continuation(curve, gain, W, x, rounds):
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for _ in range(rounds):
             live = np.flatnonzero(~arrived & (length > SHORTEST))
-            for part in chunks(len(live), n + 1):
+            for part in stacks(len(live), n + 1):
                 advance(live[part])
     return at[:, :n], steps

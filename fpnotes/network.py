@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fpnotes._inputs import check_broadcast, count, positive, rows_of, square_matrix
-from fpnotes._linear import chunks
+from fpnotes._linear import stacks
 from fpnotes.activations import Activation, as_activation, evaluate, tanh
 
 
@@ -45,7 +45,7 @@ def spectral_abscissa(W, gain=None):
     n = len(W)
     flat = gain.reshape(-1, n)
     abscissa = np.empty(len(flat), np.result_type(W, gain))
-    for part in chunks(len(flat), n):
+    for part in stacks(len(flat), n):
         abscissa[part] = np.linalg.eigvals(effective_weights(W, flat[part])).real.max(axis=-1)
     return abscissa.reshape(gain.shape[:-1])[()]
 

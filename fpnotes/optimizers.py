@@ -23,7 +23,7 @@ from fpnotes.network import SingularityError
 from fpnotes.rules import _checked, _linear_response, _solve_unless_singular, reparameterized
 
 
-class _Rule:
+class FromRule:
     """What rules made from a rule have in common: a name, by which sweep tells them apart."""
 
     rule: Callable[..., Any]
@@ -42,7 +42,7 @@ class _Rule:
     def __repr__(self):
         """Return how it was made; what it remembers is left out."""
         rule = repr(self.rule)
-        if not isinstance(self.rule, _Rule):
+        if not isinstance(self.rule, FromRule):
             try:
                 rule = stable_name("rule", self.rule)
             except TypeError:
@@ -51,7 +51,7 @@ class _Rule:
         return f"{type(self).__name__}({', '.join([rule, *told])})"
 
 
-class Momentum(_Rule):
+class Momentum(FromRule):
     """The heavy ball: the step taken is the rule's step plus a part β of the step before.
 
     V ← βV + rule(W), dW = V, in the entries of W. Source: Polyak 1964; book: eq-momentum.
@@ -83,7 +83,7 @@ class Momentum(_Rule):
         return self.step
 
 
-class Adam(_Rule):
+class Adam(FromRule):
     """Adam: every entry's mean step, divided by the root mean square of its steps.
 
     With D the rule's step for η = 1: m ← β₁m + (1 − β₁)D, v ← β₂v + (1 − β₂)D², entry by entry, and after k
@@ -154,7 +154,7 @@ def response_step(W, point, error, lr):
     return -lr * error.T @ x
 
 
-class InResponse(_Rule):
+class InResponse(FromRule):
     """A step D taken in the response matrix A, seen in W: dW = B − (A + D)⁻¹, with B = A⁻¹.
 
     ``InResponse(response_step)`` is :func:`~fpnotes.rules.reparameterized`, by another formula:
@@ -185,7 +185,7 @@ class InResponse(_Rule):
         return dW
 
 
-class Dale(_Rule):
+class Dale(FromRule):
     """Dale's law: all weights from one neuron keep its sign; a step that would change one ends at 0.
 
     The new weights are the nearest to those the rule proposes, of all that obey the law, in the Euclidean

@@ -14,7 +14,7 @@ from tqdm.auto import tqdm, trange
 
 from fpnotes._inputs import count, positive, stable_name, stable_repr
 from fpnotes.network import SingularityError
-from fpnotes.optimizers import _Rule
+from fpnotes.optimizers import FromRule
 from fpnotes.solvers import ConvergenceError, solve
 
 
@@ -321,7 +321,7 @@ def _told(name, value):
 
 def _made(rule):
     """Return how a rule made from a rule was made, which its name does not say; nothing for others."""
-    return [f"rule={stable_repr('rates', rule)}"] if isinstance(rule, _Rule) else []
+    return [f"rule={stable_repr('rates', rule)}"] if isinstance(rule, FromRule) else []
 
 
 def _file(rule, lr, seed):
