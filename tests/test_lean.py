@@ -6,7 +6,8 @@ import lean
 import pytest
 
 PAGE = """<script defer src="../_static/scripts/fontawesome.js?digest=1"></script>
-<script src="../_static/kept.js"></script><div role="list" class="citation-list"></div>"""
+<script src="../_static/kept.js"></script><div role="list" class="citation-list"></div>
+<p>Solution to<a href="#ex"> Exercise 1</a></p>"""
 
 
 @pytest.fixture
@@ -44,6 +45,7 @@ def test_what_no_page_uses_goes_and_the_rest_stays(out):
     page = (out / "page.html").read_text()
     assert "fontawesome" not in page and "kept.js" in page
     assert '<div class="citation-list">' in page
+    assert 'Solution to <a href="#ex">Exercise 1</a>' in page
 
 
 @pytest.mark.parametrize(("kind", "error"), [("latex", None), ("html", ValueError())])

@@ -35,6 +35,8 @@ USED = [
 ICONS_SCRIPT = re.compile(r"<script[^>]*scripts/fontawesome\.js[^>]*></script>")
 # Docutils calls the bibliography a list, but its entries are no list items.
 FALSE_LIST = re.compile(r' role="list"(?= class="citation-list")')
+# A link to an exercise begins with the space before it, which would be underlined.
+SPACE_IN_LINK = re.compile(r"(>Solution to)(<a [^>]*>) ")
 SOURCE_MAP = re.compile(r"^(//#|/\*#) sourceMappingURL=.*$", re.MULTILINE)
 
 
@@ -48,12 +50,12 @@ def trim(static):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def forget(files, pattern):
-    """Take what the pattern matches out of the files."""
+def forget(files, pattern, instead=""):
+    """Take what the pattern matches out of the files, or put something else in its place."""
     for path in files:
         text = path.read_text(encoding="utf-8")
         if pattern.search(text):
-            path.write_text(pattern.sub("", text), encoding="utf-8")
+            path.write_text(pattern.sub(instead, text), encoding="utf-8")
 
 
 def make_lean(app, exception):
@@ -63,6 +65,7 @@ def make_lean(app, exception):
         trim(out / "_static")
         forget(out.glob("**/*.html"), ICONS_SCRIPT)
         forget(out.glob("**/*.html"), FALSE_LIST)
+        forget(out.glob("**/*.html"), SPACE_IN_LINK, r"\1 \2")
         forget([*out.glob("_static/scripts/*.js"), *out.glob("_static/styles/*.css")], SOURCE_MAP)
 
 
