@@ -322,6 +322,19 @@ def test_chapters_state_the_minutes_of_their_exercises():
         assert stated == ([str(sum(minutes[label] for label in labels))] if labels else []), name
 
 
+def test_the_first_page_states_the_minutes_of_the_chapters():
+    """The first page's ranges, of reading and of exercises, go from the least of any chapter to the most."""
+    stated = re.search(
+        r"takes (\d+) to (\d+) minutes, .* exercises take (\d+) to (\d+) minutes more",
+        chapters()["intro"],
+        re.S,
+    )
+    text = "\n".join(chapters().values())
+    times = re.findall(r"\*\*Time:\*\* (\d+) minutes, and (\d+) more for the exercises", text)
+    read, solve = (sorted(map(int, column)) for column in zip(*times, strict=True))
+    assert stated and [int(n) for n in stated.groups()] == [read[0], read[-1], solve[0], solve[-1]]
+
+
 def test_commands_of_the_teaching_page(tmp_path):
     """The commands in boxes of book/teaching.md run as they stand, in order, and grade as they say."""
     text = (ROOT / "book" / "teaching.md").read_text(encoding="utf-8")

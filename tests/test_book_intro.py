@@ -92,6 +92,32 @@ def test_the_rules_of_the_paper_come_to_rest_at_the_star_or_in_a_valley(page):
     assert np.linalg.norm(page["faster"]["reparameterized"][-1] - rest[-1], axis=-1).max() < 0.02
 
 
+def test_which_starts_lie_beyond_a_ridge(page):
+    """Those from which the determinant changes its sign on the straight way to the star."""
+    share = np.linspace(0, 1, 2001)[:, None, None]
+    W = page["W_best"] + share[..., None] * (page["weights"](*page["starts"].T) - page["W_best"])
+    sign = np.linalg.slogdet(np.eye(page["N"]) - W)[0]
+    np.testing.assert_array_equal((np.diff(sign, axis=0) != 0).any(axis=0), page["behind"])
+
+
+def test_other_directions_of_the_weights_lead_out_of_the_hollow(page):
+    """Where two starts come to rest, the map's slope is 0 and that of all weights is not."""
+    ends = page["faster"]["linearized"][-1][page["hollow"]]
+    assert len(ends) == 2  # as the figure's description says
+    U, V = page["U"], page["V"]
+    for end in ends:
+        W = page["weights"](*end)
+        point = solve(W, page["x"], "linear", method="newton")
+        slope = -gradient(W, point, 2 * (point.r - page["y"]) / page["m"], 1.0)
+        for direction in (U, V):
+            along = (slope * direction).sum()
+            assert abs(along) < 1e-5 * np.linalg.norm(slope) * np.linalg.norm(direction)
+        frame = np.stack([U.ravel(), V.ravel()], axis=1)
+        out = slope.ravel() - frame @ np.linalg.lstsq(frame, slope.ravel(), rcond=None)[0]
+        small = 1e-4 * out.reshape(W.shape) / np.linalg.norm(out)
+        assert page["loss"](W - small) < page["loss"](W)
+
+
 def test_the_two_rules_of_the_paper_run_on_top_of_one_another(page):
     one, other = (page["paths"][rule] for rule in ("reparameterized", "linearized"))
     # Each point of one path is nearer to the other path than a line is wide: 0.005 of the map's side.
