@@ -153,3 +153,26 @@ def test_no_transport_nonlinear(seed, activation):
     slope = -gradient(W, point, e, 1.0)
     stated = -np.sum(sent**2) * np.sum(point.r**2)
     np.testing.assert_allclose(np.sum(step * slope), stated, rtol=1e-6)
+
+
+@pytest.mark.checks("thm-no-transport")
+@pytest.mark.parametrize("gains", ["one", "tanh"])
+def test_the_sum_of_the_forward_rule(gains):
+    """Each term lowers its own sample's loss, some raise another's; the sum can climb if gains differ."""
+    n, m, raised, climbed = 2, 2, 0, 0
+    for seed in range(400):
+        rng = np.random.default_rng(seed)
+        W = 1.5 * rng.standard_normal((n, n)) / np.sqrt(n)
+        z, e = rng.standard_normal((2, m, n))  # z: the net input, so that x = z − Wr
+        r, g = (np.tanh(z), 1 - np.tanh(z) ** 2) if gains == "tanh" else (z, np.ones_like(z))
+        if max(np.linalg.eigvals(gain[:, None] * W).real.max() for gain in g) >= 1:
+            continue  # not stable
+        adjoint = [np.linalg.solve((np.eye(n) - g[j][:, None] * W).T, e[j]) for j in range(m)]
+        slope = np.einsum("ji,jk->jik", g * adjoint, r)
+        sent = g * e
+        term = -np.einsum("ji,jk->jik", sent - (g * sent) @ W.T, r)
+        change = np.einsum("jik,lik->jl", term, slope)  # of sample l's loss by sample j's term
+        assert (np.diag(change) < 0).all()
+        raised += (change > 0).any()
+        climbed += change.sum() > 0
+    assert raised > 0 and (climbed > 0) == (gains == "tanh")
