@@ -39,7 +39,7 @@ TESTS = {
     "rules": ["test_rules.py"],
     "geometry": ["test_geometry.py"],
     "iterations": ["test_iterations.py", "test_solvers.py"],
-    "_linear": ["test_iterations.py", "test_solvers.py", "test_implicit.py"],
+    "_linear": ["test_linear.py", "test_iterations.py", "test_solvers.py", "test_implicit.py"],
 }
 # Too slow to run once a mutant; all else in those files must do.
 SLOW = ["test_300_neurons", "among_300", "float32_of_a_hard_network"]
@@ -100,14 +100,15 @@ def run(module, sample):
     new = not made_of.exists() or made_of.read_text() != source
     if new:
         shutil.rmtree(home, ignore_errors=True)
+    compiled_elsewhere = shutil.ignore_patterns("__pycache__")  # it names the files it came from
     for folder in ("fpnotes", "tests", "book/extensions", "book/editions"):
-        shutil.copytree(ROOT / folder, home / folder, dirs_exist_ok=True)
+        shutil.copytree(ROOT / folder, home / folder, ignore=compiled_elsewhere, dirs_exist_ok=True)
     shutil.copy(ROOT / "pyproject.toml", home)
 
     tests = [f"tests/{name}" for name in TESTS[module]]
     # Few plugins, and hypothesis with few examples, always the same.
     pytest = [str(ROOT / ".venv/bin/python"), "-m", "pytest", "-x", "-q", "--no-header"]
-    pytest += ["-p", "no:cacheprovider", "-p", "_hypothesis_pytestplugin"]
+    pytest += ["-p", "no:cacheprovider", "-p", "_hypothesis_pytestplugin", "-p", "pytest_timeout"]
     pytest += [
         "--hypothesis-profile",
         "mutants",
