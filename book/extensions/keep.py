@@ -28,8 +28,8 @@ class KeepFormulas(SphinxPostTransform):
 def keep(formula):
     """Wrap a formula and what touches it, if anything does."""
     parent, place = formula.parent, formula.parent.index(formula)
-    around = [parent[place - 1] if place else None, *parent[place + 1 : place + 2]]
-    texts = [node if isinstance(node, nodes.Text) else "" for node in [*around, None][:2]]
+    around = parent[max(place - 1, 0) : place], parent[place + 1 : place + 2]
+    texts = ["".join(n for n in beside if isinstance(n, nodes.Text)) for beside in around]
     before, after = BEFORE.search(texts[0]), AFTER.match(texts[1])
     start = before.start() if before else len(texts[0])
     end = after.end() if after else 0

@@ -50,12 +50,14 @@ def trim(static):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def forget(files, pattern, instead=""):
-    """Take what the pattern matches out of the files, or put something else in its place."""
+def change(files, *changes):
+    """Replace what each pattern matches in the files; a change is a pattern and what stands there instead."""
     for path in files:
-        text = path.read_text(encoding="utf-8")
-        if pattern.search(text):
-            path.write_text(pattern.sub(instead, text), encoding="utf-8")
+        before = text = path.read_text(encoding="utf-8")
+        for pattern, instead in changes:
+            text = pattern.sub(instead, text)
+        if text != before:
+            path.write_text(text, encoding="utf-8")
 
 
 def make_lean(app, exception):
@@ -63,10 +65,10 @@ def make_lean(app, exception):
     if exception is None and app.builder.format == "html":
         out = Path(app.outdir)
         trim(out / "_static")
-        forget(out.glob("**/*.html"), ICONS_SCRIPT)
-        forget(out.glob("**/*.html"), FALSE_LIST)
-        forget(out.glob("**/*.html"), SPACE_IN_LINK, r"\1 \2")
-        forget([*out.glob("_static/scripts/*.js"), *out.glob("_static/styles/*.css")], SOURCE_MAP)
+        pages = out.glob("**/*.html")
+        change(pages, (ICONS_SCRIPT, ""), (FALSE_LIST, ""), (SPACE_IN_LINK, r"\1 \2"))
+        sources = [*out.glob("_static/scripts/*.js"), *out.glob("_static/styles/*.css")]
+        change(sources, (SOURCE_MAP, ""))
 
 
 def setup(app):
