@@ -22,8 +22,8 @@ help: ## list these commands
 
 # ---- The book ----
 # jupyter-cache sees the cells of a chapter, not the code they import. This file is named for the checksum of
-# that code, so a changed module or version starts the book afresh.
-code := _build/.of-$(firstword $(shell cksum requirements.txt fpnotes/*.py | cksum))
+# that code, so a changed module, table or version starts the book afresh.
+code := _build/.of-$(firstword $(shell cksum requirements.txt $$(find fpnotes -name '*.py' -o -name '*.csv' -o -name '*.npz') | cksum))
 $(code): | .venv/installed
 	rm -rf _build && mkdir _build && touch $@
 
@@ -53,33 +53,32 @@ lite: book ## make _build/lite: the chapters as notebooks that run in a browser,
 
 # ---- The tests ----
 test: book ## build the book and run every test: package, chapters, pages
-	$(python) tests/notebooks.py prepare
-	$(python) -m pytest -n 2 --dist loadscope --nbval-lax --nbval-current-env --nbval-cell-timeout 600 --ignore tests/test_assignments.py --ignore tests/browser tests _build/nbval
+	$(python) tests/book/notebooks.py prepare
+	$(python) -m pytest --whole -n 2 --dist loadscope --nbval-lax --nbval-current-env --nbval-cell-timeout 600 --ignore tests/course --ignore tests/site/browser tests _build/nbval
 
 test-browser: pdf slides ## see every page, slide and printed page in Chromium: sliders, formulas, dark mode, a phone, accessibility, weight
-	$(python) -m pytest -n 2 --dist loadgroup --ignore tests/browser/test_lite.py tests/browser
+	$(python) -m pytest --whole -n 2 --dist loadgroup --ignore tests/site/browser/test_lite.py tests/site/browser
 
 # The kernel's host is copied first, as far as npm and PyPI have it: pinned versions, checked hashes.
 test-lite: lite ## open that site in Chromium and start its Python, with a copy of Pyodide's core in place of its host
-	PYTHONPATH=book/editions $(python) tests/browser/pyodide_host.py
-	$(python) -m pytest tests/browser/test_lite.py
+	PYTHONPATH=book/editions $(python) tests/site/browser/pyodide_host.py
+	$(python) -m pytest --whole tests/site/browser/test_lite.py
 
 # Every module of the package, without pages and chapters, in an environment that is made anew each time. A pin
 # that has no wheel for that Python is passed over: nothing is compiled.
 RESOLUTION ?= lowest-direct
 versions := _build/versions-$(notdir $(PYTHON))-$(RESOLUTION)
-module-tests := $(wildcard $(patsubst fpnotes/%.py,tests/test_%.py,$(subst /_,/,$(wildcard fpnotes/*.py)))) tests/test_packaging.py
 test-versions: .venv/installed ## test the package with the oldest or newest releases it allows (PYTHON=python3.13 RESOLUTION=highest)
 	rm -rf $(versions) && mkdir -p $(versions)
 	.venv/bin/uv venv --quiet --no-python-downloads --python $(PYTHON) --seed $(versions)/venv
-	.venv/bin/uv pip compile pyproject.toml --extra chapters --extra data --extra test --resolution $(RESOLUTION) --only-binary :all: \
+	.venv/bin/uv pip compile pyproject.toml --extra data --extra test --resolution $(RESOLUTION) --only-binary :all: \
 	  --python $(versions)/venv --generate-hashes --no-annotate --quiet -o $(versions)/requirements.txt
 	.venv/bin/uv pip install --quiet --python $(versions)/venv --require-hashes -r $(versions)/requirements.txt
 	.venv/bin/uv pip install --quiet --python $(versions)/venv --no-deps --no-build-isolation .
-	$(versions)/venv/bin/python -m pytest -n 2 --dist loadscope $(module-tests)
+	$(versions)/venv/bin/python -m pytest -n 2 --dist loadscope tests/package
 
 outputs: .venv/installed ## refresh the expected outputs of the chapters (CHAPTERS="stability ..." for some)
-	$(python) tests/notebooks.py update $(CHAPTERS)
+	$(python) tests/book/notebooks.py update $(CHAPTERS)
 
 check: .venv/installed ## lint, layout and types
 	.venv/bin/ruff check && .venv/bin/ruff format --check
@@ -107,7 +106,7 @@ assignments: .venv-otter/installed ## make the problem sets: student and instruc
 	.venv-otter/bin/python assignments/build.py $(SETS)
 
 test-assignments: .venv/installed assignments ## grade right, wrong and broken answers to every problem set
-	$(python) -m pytest tests/test_assignments.py
+	$(python) -m pytest --whole tests/course
 
 # ---- Speed, beside others' software, in an environment of its own ----
 .venv-bench/installed: benchmarks/requirements.txt pyproject.toml
@@ -116,7 +115,7 @@ test-assignments: .venv/installed assignments ## grade right, wrong and broken a
 	.venv-bench/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-bench: .venv-bench/installed ## measure speed and memory, beside other libraries: fpnotes/data/speed-*.csv, and tables in Markdown (minutes)
+bench: .venv-bench/installed ## measure speed and memory, beside other libraries: fpnotes/chapters/tables/speed-*.csv, and tables in Markdown (minutes)
 	@for question in standard growth published; do echo "## $$question"; .venv-bench/bin/python benchmarks/$$question.py || exit; done
 
 # ---- What tests the tests and the supply chain, in an environment of its own ----
@@ -126,7 +125,7 @@ bench: .venv-bench/installed ## measure speed and memory, beside other libraries
 	@touch $@
 
 mutants: .venv/installed .venv-tools/installed ## make small mistakes in modules: which would no test notice? (hours; MODULES="rules ..." SAMPLE=50 for some)
-	.venv-tools/bin/python tests/mutants.py $(MODULES) $(if $(SAMPLE),--sample $(SAMPLE))
+	.venv-tools/bin/python tests/tools/mutants.py $(MODULES) $(if $(SAMPLE),--sample $(SAMPLE))
 
 # A build for processors alone, +cpu, is known by the version without.
 audit: .venv-tools/installed ## look up the known vulnerabilities of everything that is pinned

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_info
 
-from fpnotes import reproduce
+from fpnotes.chapters import reproduce
 
-DATA = Path(__file__).parents[1] / "fpnotes" / "data"  # where the book's page on speed finds it
+# Where the book's page on speed finds it.
+DATA = Path(__file__).parents[1] / "fpnotes" / "chapters" / "tables"
 OURS = ("fpnotes", "numpy", "scipy")
 PEERS = ("autograd", "jax", "jaxlib", "jaxopt", "lineax", "optimistix", "torch", "torchdeq")
 

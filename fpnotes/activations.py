@@ -17,6 +17,8 @@ from autograd.extend import defjvp, defvjp, primitive
 
 from fpnotes._inputs import positive
 
+__all__ = ["Activation", "as_activation", "linear", "powerlaw", "relu", "softplus", "tanh"]
+
 
 @dataclass(frozen=True)
 class Activation:
@@ -135,9 +137,13 @@ def powerlaw(p=2.0, k=1.0):
 # What a function with an argument ``activation`` takes: see as_activation.
 Curve = str | Activation | Callable[[Any], Any]
 
+#: f(z) = z.
 linear = _curve("linear", lambda z: 1.0 * z, lambda z: np.ones_like(z))
+#: f(z) = tanh z, with gain 1 − f².
 tanh = _curve("tanh", np.tanh, lambda z: 1 - tanh.f(z) ** 2)
+#: f(z) = max(z, 0), with gain 0 at its kink.
 relu = _curve("relu", lambda z: np.maximum(z, 0.0), lambda z: np.where(z > 0, np.ones_like(z), 0.0))
+#: f(z) = log(1 + eᶻ).
 softplus = _curve("softplus", lambda z: np.logaddexp(z, 0.0), lambda z: 0.5 * (1 + np.tanh(z / 2)))
 
 NAMED = {curve.name: curve for curve in (linear, tanh, relu, softplus, powerlaw())}

@@ -16,6 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+__all__ = ["DigitImages", "load_digits"]
+
 MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "https://storage.googleapis.com/cvdf-datasets/mnist/",

@@ -22,6 +22,8 @@ from autograd.tracer import getval
 from fpnotes._inputs import count, positive, real_array
 from fpnotes.network import SingularityError
 
+__all__ = ["Euclidean", "Reparameterized", "angle", "riemann_tensor"]
+
 
 class _Metric(ABC):
     """What follows from ``inner``, ``exp`` and ``log`` in any metric."""

@@ -14,12 +14,15 @@ import numpy as onp
 from autograd.extend import defjvp, defvjp_argnums, primitive
 from autograd.tracer import getval, isbox
 
+from fpnotes._certificate import tolerance
 from fpnotes._inputs import rows_of, square_matrix
+from fpnotes._iterations import Anderson, Relaxation, iterate
 from fpnotes._linear import solve_direct
 from fpnotes._rows import chunks, largest
 from fpnotes.activations import Curve, as_activation
-from fpnotes.iterations import Anderson, Relaxation, iterate
-from fpnotes.solvers import ConvergenceError, solve, tolerance
+from fpnotes.solvers import ConvergenceError, solve
+
+__all__ = ["fixed_point", "resolvent"]
 
 # Below this many neurons a factorization a sample is quicker than iterating.
 DIRECT = 48

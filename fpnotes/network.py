@@ -14,6 +14,8 @@ from fpnotes._inputs import check_broadcast, count, positive, rows_of, square_ma
 from fpnotes._linear import stacks
 from fpnotes.activations import Activation, as_activation, evaluate, tanh
 
+__all__ = ["RateNetwork", "SingularityError", "distance_to_singularity", "spectral_abscissa"]
+
 
 class SingularityError(ValueError):
     """The weights are at, or a step lands on, a singularity: det(I − GW) = 0, and A is infinite."""

@@ -19,8 +19,11 @@ from typing import Any
 import numpy as np
 
 from fpnotes._inputs import positive, real_array, stable_name
+from fpnotes._steps import check_step, linear_response, solve_unless_singular
 from fpnotes.network import SingularityError
-from fpnotes.rules import _checked, _linear_response, _solve_unless_singular, reparameterized
+from fpnotes.rules import reparameterized
+
+__all__ = ["Adam", "Dale", "InResponse", "Momentum", "response_step"]
 
 
 class FromRule:
@@ -149,8 +152,8 @@ def response_step(W, point, error, lr):
     ConvergenceError, ValueError, TypeError
         As :func:`fpnotes.rules.reparameterized`.
     """
-    W, error, lr = _checked(W, point, error, lr)
-    _, error, x = _linear_response(W, point, error)
+    W, error, lr = check_step(W, point, error, lr)
+    _, error, x = linear_response(W, point, error)
     return -lr * error.T @ x
 
 
@@ -176,10 +179,10 @@ class InResponse(FromRule):
 
     def __call__(self, W, point, error, lr):
         """Return dW, (N, N)."""
-        W, error, lr = _checked(W, point, error, lr)
-        B = _linear_response(W, point, error)[0]
+        W, error, lr = check_step(W, point, error, lr)
+        B = linear_response(W, point, error)[0]
         BD = B @ self.rule(W, point, error, lr)
-        dW = _solve_unless_singular(np.eye(len(W), dtype=W.dtype) + BD, BD @ B)
+        dW = solve_unless_singular(np.eye(len(W), dtype=W.dtype) + BD, BD @ B)
         if dW is None:
             raise SingularityError(f"a step of lr={lr:g} lands on a singular A, which no W has")
         return dW

@@ -9,11 +9,13 @@ from functools import reduce
 
 import numpy as np
 
-from fpnotes._inputs import positive, rows_of, square_matrix
+from fpnotes._inputs import square_matrix
 from fpnotes._rows import parts
+from fpnotes._steps import check_step, linear_response, solve_unless_singular
 from fpnotes.implicit import resolvent
 from fpnotes.network import SingularityError
-from fpnotes.solvers import ConvergenceError, FixedPoint
+
+__all__ = ["gradient", "linearized", "linearized_without_gains", "natural", "reparameterized"]
 
 
 def gradient(W, point, error, lr, *, tol=None):
@@ -46,7 +48,7 @@ def gradient(W, point, error, lr, *, tol=None):
     ValueError, TypeError
         When an argument has the wrong shape, type or value.
     """
-    W, error, lr = _checked(W, point, error, lr)
+    W, error, lr = check_step(W, point, error, lr)
 
     def factors(g, r, _, e):
         return g * resolvent(W, g, e, transpose=True, tol=tol), r
@@ -79,15 +81,15 @@ def reparameterized(W, point, error, lr):
     ConvergenceError, TypeError
         As :func:`gradient`.
     """
-    W, error, lr = _checked(W, point, error, lr)
-    B, error, x = _linear_response(W, point, error)
+    W, error, lr = check_step(W, point, error, lr)
+    B, error, x = linear_response(W, point, error)
     B_error, x_B = error @ B.T, x @ B
     # Of two ways to write ΔW₂ = −η left (I − η middle)⁻¹ right, the one with the smaller middle.
     if len(x) < len(W):
         left, middle, right = B_error.T, x_B @ error.T, x_B
     else:
         left, middle, right = None, B_error.T @ x, B_error.T @ x_B
-    solved = _solve_unless_singular(np.eye(len(middle), dtype=W.dtype) - lr * middle, right)
+    solved = solve_unless_singular(np.eye(len(middle), dtype=W.dtype) - lr * middle, right)
     if solved is None:
         # A is singular at lr = 1/pole for every real positive pole. Rounding may have made this one
         # complex; below the inverse of the largest modulus there is none of any kind.
@@ -122,7 +124,7 @@ def linearized(W, point, error, lr):
     ConvergenceError, ValueError, TypeError
         As :func:`gradient`.
     """
-    W, error, lr = _checked(W, point, error, lr)
+    W, error, lr = check_step(W, point, error, lr)
 
     def factors(g, r, recurrent, e):
         left, right = g * e, r - g * recurrent
@@ -137,7 +139,7 @@ def linearized_without_gains(W, point, error, lr):
     It stands in the repository of [ZR24]'s authors and drops gains from :func:`linearized`, whose
     arguments and errors it shares. Book: eq-without-gains.
     """
-    W, error, lr = _checked(W, point, error, lr)
+    W, error, lr = check_step(W, point, error, lr)
 
     def factors(g, r, _, e):
         right = r - (g * r) @ W.T
@@ -168,8 +170,8 @@ def natural(W, point, error, lr, *, covariance=None):
     ConvergenceError, ValueError, TypeError
         As :func:`reparameterized`.
     """
-    W, error, lr = _checked(W, point, error, lr)
-    B, error, x = _linear_response(W, point, error)
+    W, error, lr = check_step(W, point, error, lr)
+    B, error, x = linear_response(W, point, error)
     if covariance is None:
         # XᵀΣ⁺ is m times the pseudoinverse of X.
         whitened = len(x) * np.linalg.pinv(x).T
@@ -182,23 +184,6 @@ def natural(W, point, error, lr, *, covariance=None):
             raise ValueError("covariance must be symmetric and positive definite")
         whitened = np.linalg.solve(covariance, x.T).T
     return -lr * (error @ B.T).T @ (whitened @ B)
-
-
-def _solve_unless_singular(K, right):
-    """Return K⁻¹ right; None where K is singular, or nearer than half the digits allow.
-
-    K is I plus something. Where that is so large that rounding leaves less than three digits of the I,
-    they count only if the condition of K does not need them.
-    """
-    enough = 1e-3 / np.finfo(K.dtype).eps
-    try:
-        solved = np.linalg.solve(K, right)
-        if np.abs(K).max(initial=0) > enough and not np.linalg.cond(K, 1) <= enough:
-            return None
-    except np.linalg.LinAlgError:
-        return None
-    largest = np.abs(right).max(initial=0) / np.sqrt(np.finfo(right.dtype).eps)
-    return solved if np.abs(solved).max(initial=0) <= largest else None
 
 
 def _sum_of_outer(factors, point, error):
@@ -214,43 +199,3 @@ def _sum_of_outer(factors, point, error):
         return left.T @ right
 
     return reduce(np.add, map(product, parts(batch[0])))
-
-
-def _linear_response(W, point, error):
-    """Return B = G⁻¹ − W and, a row a sample, e and x, or say why there is no one A = B⁻¹."""
-    n = len(W)
-    x, error = point.x.reshape(-1, n), error.reshape(-1, n)
-    g, r = point.gain.reshape(-1, n), point.r.reshape(-1, n)
-    z = point.recurrent.reshape(-1, n) + x
-    tol = 1e-6 if W.dtype == np.float64 else 1e-3
-    close = np.allclose(r, g * z, rtol=tol, atol=tol * np.abs(r).max(initial=0))
-    if not ((g == g[:1]).all() and close):
-        raise ValueError(
-            "point is of a nonlinear network: its gains depend on the sample and on W, so that the response "
-            "A = (G⁻¹ − W)⁻¹ is a different matrix for every sample, and there is no one A to take a step "
-            "in. Use linearized, which is defined for each sample"
-        )
-    if not g.all():
-        raise ValueError("point has gains of 0: then A = (G⁻¹ − W)⁻¹ has no inverse")
-    # Without samples every update is 0, whatever B is.
-    gain = g[0] if len(g) else np.ones(n, W.dtype)
-    return np.diag(1 / gain) - W, error, x
-
-
-def _checked(W, point, error, lr):
-    """Check what every rule is given."""
-    W = square_matrix("W", W)
-    if not isinstance(point, FixedPoint):
-        raise TypeError(f"point must be a FixedPoint, as solve returns, not {type(point).__name__}")
-    if not np.array_equal(W, point.W):
-        raise ValueError("point was solved for other weights than W: solve again at this W")
-    error = rows_of("error", error, len(W))
-    if error.shape != point.r.shape:
-        raise ValueError(f"error must have the shape of r, {point.r.shape}, not {error.shape}")
-    if not np.all(point.converged):
-        raise ConvergenceError(
-            f"{np.sum(~point.converged)} of {np.size(point.converged)} samples of point are not at a "
-            "fixed point, where the rule's derivation fails; leave them out, or solve them further",
-            point,
-        )
-    return W, error, positive("lr", lr)

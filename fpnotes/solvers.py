@@ -10,13 +10,16 @@ from functools import cached_property, partial
 
 import numpy as np
 
-from fpnotes._inputs import count, positive, rows_of, square_matrix
+from fpnotes._certificate import residual_limit, tolerance
+from fpnotes._continuation import continuation
+from fpnotes._inputs import count, rows_of, square_matrix
+from fpnotes._iterations import Anderson, Newton, Relaxation, iterate
 from fpnotes._linear import solve_direct
 from fpnotes._rows import chunks, largest
 from fpnotes.activations import Curve, as_activation, evaluate, linear
-from fpnotes.continuation import continuation
-from fpnotes.iterations import Anderson, Newton, Relaxation, iterate
 from fpnotes.network import spectral_abscissa
+
+__all__ = ["ConvergenceError", "FixedPoint", "solve"]
 
 METHODS = ("auto", "relaxation", "anderson", "newton")
 # The evaluations that "auto" gives each of its methods.
@@ -127,7 +130,7 @@ def solve(
         Steps allowed to each method, an evaluation of f(W r + x) each after a first one; "auto" gives
         most of them fewer.
     method : {"auto", "relaxation", "anderson", "newton"}
-        Which way to go; see :mod:`fpnotes.iterations`.
+        Which way to go; the book's chapter on solving describes them.
     on_failure : {"raise", "warn", "ignore"}
         What to do when a sample does not converge.
 
@@ -184,7 +187,7 @@ def solve(
             gain[part] = evaluate(f, f.gain, z)
 
     residual[np.isnan(residual)] = np.inf
-    converged = (residual <= _limit(tol, flat_r)) & np.isfinite(residual)
+    converged = (residual <= residual_limit(tol, flat_r)) & np.isfinite(residual)
     converged &= np.isfinite(gain).all(axis=1)
     samples = x.shape[:-1]
     point = FixedPoint(
@@ -203,22 +206,6 @@ def solve(
             raise ConvergenceError(message, point)
         warnings.warn(message, RuntimeWarning, stacklevel=2)
     return point
-
-
-def tolerance(tol, dtype):
-    """Return tol, or the dtype's default for None; raise where rounding forbids what is asked."""
-    if tol is None:
-        return 1e-8 if dtype == np.float64 else 1e-5
-    tol, least = positive("tol", tol), 4 * float(np.finfo(dtype).eps)
-    if tol < least:
-        raise ValueError(
-            f"tol={tol:g} is finer than {dtype} arithmetic can certify; use at least {least:.1g}"
-        )
-    return tol
-
-
-def _limit(tol, r):
-    return tol * np.maximum(1, largest(r))
 
 
 def _solve_rows(W, x, f, r, tol, max_steps, method):
@@ -247,7 +234,7 @@ def _solve_rows(W, x, f, r, tol, max_steps, method):
 
     def limit(rows, at):
         # A little below tol: the same residual, computed on another batch, differs by a few roundings.
-        return 0.9 * _limit(tol, at)
+        return 0.9 * residual_limit(tol, at)
 
     def run(method, rows, max_steps):
         """Advance some rows by one method and return those that are still not converged."""

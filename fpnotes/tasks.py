@@ -18,6 +18,8 @@ from fpnotes.activations import Activation, as_activation
 from fpnotes.digits import load_digits
 from fpnotes.solvers import solve
 
+__all__ = ["Digits", "LinearRegression", "Task", "cross_entropy", "mean_squared_error"]
+
 
 @dataclass(frozen=True)
 class Task:

@@ -17,6 +17,8 @@ from fpnotes.network import SingularityError
 from fpnotes.optimizers import FromRule
 from fpnotes.solvers import ConvergenceError, solve
 
+__all__ = ["History", "sweep", "train"]
+
 
 @dataclass(repr=False)
 class History:

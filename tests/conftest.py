@@ -1,14 +1,74 @@
-"""Shared by all tests."""
+"""Shared by all tests: hypothesis, and which tests can run here."""
 
+import os
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
 from hypothesis import settings
 
 # A deadline would judge the machine: how long an example takes is no property of the code.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
-# For tests/mutants.py, which runs a file of tests hundreds of times: quick, and every time the same.
+# For tests/tools/mutants.py, which runs a file of tests hundreds of times: quick, and every time the same.
 settings.register_profile(
     "mutants", deadline=None, max_examples=10, derandomize=True, database=None
 )
 
-# nbval must run whole chapters (tests/notebooks.py), not the stored outputs alone.
-collect_ignore = ["outputs"]
+ROOT = Path(__file__).parents[1]
+# nbval must run whole chapters (tests/book/notebooks.py), not the stored outputs alone.
+collect_ignore = ["book/outputs"]
+
+# What the tests of the package do without: Python packages, what make builds first, and the command for both.
+BOOK = ["jupytext", "matplotlib", "myst_nb", "pandas", "sphinx"]
+HTML = "_build/html/index.html"
+NEEDS = {
+    "book": ([], "make test"),
+    "site": ([HTML], "make test"),
+    "site/browser": ([HTML, "Chromium"], "make test-browser"),
+    "site/browser/test_print.py": (["_build/learning-fixed-points.pdf"], "make test-browser"),
+    "site/browser/test_slides.py": (["dist/slides"], "make test-browser"),
+    "site/browser/test_lite.py": (["_build/lite", "_build/pyodide"], "make test-lite"),
+    "course": ([HTML, "dist/autograder"], "make test-assignments"),
+}
+
+
+def there(need):
+    """Return whether something that tests need is on this machine."""
+    if need == "Chromium":
+        return bool(os.environ.get("CHROMIUM") or shutil.which("chromium"))
+    return (ROOT / need).exists() if "/" in need else find_spec(need) is not None
+
+
+def missing(path):
+    """Return why the tests in a file cannot run here, None where they can."""
+    name = path.relative_to(ROOT / "tests").as_posix()
+    found = [NEEDS[key] for key in (name, name.rpartition("/")[0]) if key in NEEDS]
+    lacks = [need for needs, _ in found for need in [*BOOK, *needs] if not there(need)]
+    return f"needs {', '.join(dict.fromkeys(lacks))}: run {found[0][1]}" if lacks else None
+
+
+def pytest_addoption(parser):
+    """Add ``--whole``, with which make calls pytest."""
+    parser.addoption(
+        "--whole",
+        action="store_true",
+        help="fail, not skip, where something that tests need is missing",
+    )
+
+
+class Missing(pytest.Module):
+    """A file whose tests cannot run here."""
+
+    def collect(self):
+        """Say why."""
+        reason = missing(self.path) or ""
+        if self.config.getoption("--whole"):
+            raise self.CollectError(reason)
+        pytest.skip(reason, allow_module_level=True)
+
+
+def pytest_pycollect_makemodule(module_path, parent):
+    """Skip a file of tests, before it is imported, where something that it needs is missing."""
+    return Missing.from_parent(parent, path=module_path) if missing(module_path) else None

@@ -2,7 +2,7 @@
 
 A chapter numbers what it claims: a displayed equation has a label ``eq-...``; a theorem, lemma,
 proposition or corollary has a label ``thm-...``. A test says what it checks with
-``@pytest.mark.checks("eq-...")``. tests/test_equations.py demands that the two sides meet; the
+``@pytest.mark.checks("eq-...")``. tests/book/test_equations.py demands that the two sides meet; the
 directive ``{equation-checks}`` lists the pairs.
 """
 
@@ -81,7 +81,7 @@ def _labels(text, chapter, first_line=1):
 def checks(tests_dir):
     """Return what the tests say they check, a Check for each label of each mark."""
     found = []
-    for path in sorted(Path(tests_dir).glob("test_*.py")):
+    for path in sorted(Path(tests_dir).rglob("test_*.py")):
         for test in ast.parse(path.read_text()).body:
             if not isinstance(test, ast.FunctionDef):
                 continue

@@ -1,0 +1,310 @@
+"""The published runs on handwritten digits, over several seeds.
+
+From the command line: ``python -m fpnotes.chapters.reproduce mnist``.
+
+Every run is kept as soon as it is finished, so the command can be stopped and started again. Its
+results are two tables, one row a run and one row a measurement during a run; those that come with the
+package are read by :func:`results`.
+"""
+
+import argparse
+import csv
+import datetime
+import os
+import platform
+import shlex
+import sys
+from collections.abc import Iterable
+from functools import partial
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+
+from fpnotes._certificate import residual_limit
+from fpnotes._inputs import count, positive, rows_of, square_matrix
+from fpnotes.activations import Curve, as_activation
+from fpnotes.network import RateNetwork, spectral_abscissa
+from fpnotes.rules import gradient, linearized, linearized_without_gains
+from fpnotes.solvers import FixedPoint, solve
+from fpnotes.tasks import Digits
+from fpnotes.training import sweep
+
+STEPS = 354  # three epochs of 60,000 images in batches of 512
+EVERY = 20
+RATES = {
+    gradient: [0.001, 0.0025, 0.005, 0.01, 0.025],
+    linearized: [0.01, 0.025, 0.05, 0.1, 0.25],
+    linearized_without_gains: [0.005, 0.01, 0.02, 0.05, 0.1],
+}
+# Rates that are also trained on 500 Euler steps: those of the published table, and ΔW₁'s largest.
+EULER_RATES = {gradient: [0.0025, 0.01, 0.025], linearized: [0.025, 0.1]}
+TESTED = 1000  # test images looked at during a run; after it, all of them
+SIMULATED = 20  # samples whose settling is simulated
+PATIENCE = 200  # for so many time constants
+
+
+def euler(W, x, activation: Curve = "tanh", *, steps=500, dt=0.01, tol=np.inf):
+    """Return where the dynamics are after some Euler steps from rest; [ZR24]'s way to a fixed point.
+
+    Parameters
+    ----------
+    W, x, activation
+        As in :func:`fpnotes.solvers.solve`.
+    steps : int
+        How many steps; by default 500.
+    dt : float
+        Length of a step in time constants; by default 0.01, so that the simulation ends at 5τ.
+    tol : float
+        A sample whose largest ``|f(Wr + x) − r|`` exceeds it is marked as not converged. By default
+        all are accepted, as in [ZR24]; ``residual`` says how far from a fixed point each is.
+
+    Returns
+    -------
+    FixedPoint
+    """
+    W = square_matrix("W", W).copy()  # it may be trained in place
+    x, f = rows_of("x", x, len(W)), as_activation(activation)
+    steps, dt = count("steps", steps), positive("dt", dt)
+    r = np.zeros_like(x)
+    for _ in range(steps):
+        r += dt * (f(r @ W.T + x) - r)
+    recurrent = r @ W.T
+    z = recurrent + x
+    residual = np.abs(f(z) - r).max(axis=-1)
+    taken = np.full(residual.shape, steps)
+    return FixedPoint(r, f.gain(z), x, recurrent, W, residual, residual <= tol, taken)
+
+
+def settling_times(W, point, activation, duration=PATIENCE):
+    """Return the time, in τ, after which each sample of a batch stays within 1 % of its fixed point.
+
+    The network starts at rest. Infinite where it has not settled by the end: its fixed point is
+    unstable, or too slow, or not the one that it goes to from rest.
+
+    Parameters
+    ----------
+    W : (N, N) array
+    point : FixedPoint
+        Of m samples.
+    activation : Activation
+    duration : float
+        In τ.
+
+    Returns
+    -------
+    times : (m,) array
+    """
+    network = RateNetwork(W, activation)
+    t, r = network.simulate(point.x, duration, samples=4 * duration + 1, rtol=1e-4, atol=1e-6)
+    far = np.linalg.norm(r - point.r, axis=-1) > 0.01 * np.linalg.norm(point.r, axis=-1)
+    last = len(t) - 1 - far[::-1].argmax(axis=0)  # the last time at which it was far
+    after = np.append(t[1:], np.inf)[last]
+    return np.where(far.any(axis=0), after, 0.0)
+
+
+def watch(task, W, point):
+    """Measure a network that is trained with exact fixed points.
+
+    Returns
+    -------
+    dict
+        Loss and accuracy on some test images; the share of the batch that meets solve's tolerance, and
+        the largest number of evaluations a sample took; the largest real parts of the eigenvalues of W
+        and, over some samples, of GW; the shares of simulated samples that settle within 20τ and 200τ,
+        and their median settling time.
+    """
+    return _watch(task, W, point, on_failure="ignore")
+
+
+def watch_euler(task, W, point):
+    """Measure a network that is trained, and so tested, with 500 Euler steps."""
+    return _watch(task, W, point, solve=euler)
+
+
+def _watch(task, W, point, **how):
+    _, loss, accuracy = task.test(W, TESTED, **how)
+    rows = np.linspace(0, len(point.r) - 1, SIMULATED).astype(int)
+    exact = solve(W, point.x[rows], task.activation, on_failure="ignore")
+    times = settling_times(W, exact, task.activation)
+    return {
+        "test_loss": loss,
+        "test_accuracy": accuracy,
+        "converged": np.mean(point.residual <= residual_limit(1e-5, point.r)),
+        "evaluations": point.steps.max(),
+        "abscissa_W": spectral_abscissa(W),
+        "abscissa_GW": spectral_abscissa(W, exact.gain[:4]).max(),
+        "settled_20": np.mean(times <= 20),
+        "settled": np.mean(np.isfinite(times)),
+        "settling_time": np.median(times),
+    }
+
+
+PROTOCOLS = {
+    "exact": (RATES, {"record": watch}),
+    "euler": (EULER_RATES, {"record": watch_euler, "solve": euler}),
+}
+
+
+def mnist(out, *, seeds: Iterable[int] = range(3), full=True, workers=2, cache=None, progress=True):
+    """Run what the chapter on handwritten digits shows, and write its two tables.
+
+    Parameters
+    ----------
+    out : path
+        The folder for ``mnist-runs.csv`` and ``mnist-curves.csv``, and for the runs themselves.
+    seeds : iterable of int
+        A seed draws the weights, and the order of the batches.
+    full : bool
+        Train on all 60,000 images, or on the 10,000 that are shipped.
+    workers : int
+        Processes.
+    cache : path, optional
+        Where the images are kept; see :func:`fpnotes.digits.load_digits`.
+    progress : bool
+        Show a progress bar.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        When it is stopped by hand: finished runs are kept, and no table is written.
+    """
+    from concurrent.futures import ProcessPoolExecutor  # not in a browser, where tables can be read
+    from multiprocessing import get_context
+
+    out, seeds = Path(out), list(seeds)
+    task = partial(Digits.published, full=full, cache=cache)
+    data = "all images" if full else "shipped images"
+    runs, curves = [], []
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as executor:
+        for protocol, (rates, options) in PROTOCOLS.items():
+            histories = sweep(
+                task,
+                rates,
+                STEPS,
+                seeds=seeds,
+                folder=out / protocol,
+                executor=executor,
+                progress=progress,
+                settings=data,
+                every=EVERY,
+                **options,
+            )
+            if len(histories) < len(seeds) * sum(map(len, rates.values())):
+                raise KeyboardInterrupt
+            find = options.get("solve", solve)
+            weights = [history.W for history in histories.values()]
+            by_seed = [seed for _, _, seed in histories]
+            tests = executor.map(partial(_final_test, task, find), by_seed, weights)
+            for (key, history), test in zip(histories.items(), tests, strict=True):
+                name = dict(zip(("protocol", "rule", "lr", "seed"), (protocol, *key), strict=True))
+                runs.append({**name, **_summary(history), **test})
+                curves += [{**name, **row} for row in _curve(history)]
+    write(out / "mnist-runs.csv", made(), runs)
+    write(out / "mnist-curves.csv", made(), curves)
+
+
+def _final_test(task, find, seed, W):
+    """Test on all test images, by the fixed points of training and, whatever those were, exactly."""
+    task = task(seed)
+    exact = partial(solve, on_failure="ignore")
+    point, *tested = task.test(W, solve=exact)
+    result = dict(zip(("exact_test_loss", "exact_test_accuracy"), tested, strict=True))
+    if find is not solve:
+        tested = task.test(W, solve=find)[1:]
+    result |= dict(zip(("test_loss", "test_accuracy"), tested, strict=True))
+    return {**result, "exact_converged": np.mean(point.converged)}
+
+
+def _summary(history):
+    """Return how a run ended."""
+    last = {name: values[-1] for name, values in history.recorded.items()}
+    names = ("abscissa_W", "abscissa_GW", "settled_20", "settled", "settling_time")
+    return {
+        "steps": len(history.loss) - 1,
+        "diverged": history.diverged_at is not None,
+        "train_loss": history.loss[-20:].mean(),
+        "worst_convergence": history.recorded["converged"].min(),
+        **{name: last[name] for name in names},
+    }
+
+
+def _curve(history):
+    """Yield what was measured during a run, the training loss averaged over up to twenty steps before."""
+    for i, step in enumerate(history.recorded["step"]):
+        batches = history.loss[max(0, step - 19) : step + 1]
+        yield {
+            "train_loss": batches.mean(),
+            **{name: values[i] for name, values in history.recorded.items()},
+        }
+
+
+def made():
+    """Return the lines that say how, when and with what a table was made."""
+    packages = ", ".join(f"{name} {version(name)}" for name in ("fpnotes", "numpy", "scipy"))
+    return [
+        shlex.join(["python", "-m", "fpnotes.chapters.reproduce", *sys.argv[1:]]),
+        f"{datetime.date.today()}, Python {platform.python_version()}, {packages}",
+    ]
+
+
+def write(path, lines, rows):
+    """Write a table of dicts as CSV, whole or not at all, after the lines that say how it was made."""
+    part = path.with_suffix(".part")
+    with open(part, "w", newline="", encoding="utf-8") as file:
+        file.writelines(f"# {line}\n" for line in lines)
+        table = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        table.writeheader()
+        for row in rows:
+            table.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
+    os.replace(part, path)
+
+
+def results(name):
+    """Return a table that comes with the package as a DataFrame; needs pandas.
+
+    "mnist-runs" and "mnist-curves" are what :func:`mnist` writes; "mnist-published" holds how the
+    curves of [ZR24] end; "speed-standard" is what ``make bench`` measured. Its
+    ``attrs["made"]`` holds the lines that say how it was made.
+    """
+    import pandas as pd
+
+    path = files("fpnotes.chapters").joinpath(f"tables/{name}.csv")
+    with path.open(encoding="utf-8") as file:
+        lines = [line[2:].strip() for line in file if line.startswith("#")]
+    with path.open(encoding="utf-8") as file:
+        table = pd.read_csv(file, comment="#")
+    table.attrs["made"] = lines
+    return table
+
+
+def main(arguments=None):
+    """Read the command line and run."""
+    parser = argparse.ArgumentParser(
+        prog="python -m fpnotes.chapters.reproduce", description=__doc__
+    )
+    commands = parser.add_subparsers(required=True)
+    command = commands.add_parser("mnist", help="train on handwritten digits: 60 runs, hours")
+    command.add_argument("--out", type=Path, required=True, help="folder for runs and tables")
+    command.add_argument("--seeds", type=int, default=3, help="so many seeds, from 0 (default: 3)")
+    command.add_argument("--workers", type=int, default=2, help="processes (default: 2)")
+    command.add_argument("--cache", type=Path, help="folder of the four files of MNIST")
+    command.add_argument(
+        "--shipped", action="store_true", help="train on the 10,000 images that are shipped"
+    )
+    given = parser.parse_args(arguments)
+    try:
+        mnist(
+            given.out,
+            seeds=range(given.seeds),
+            full=not given.shipped,
+            workers=given.workers,
+            cache=given.cache,
+        )
+    except KeyboardInterrupt:
+        sys.exit(f"Stopped. The same command goes on from what is in {given.out}.")
+
+
+if __name__ == "__main__":
+    main()

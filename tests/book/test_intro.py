@@ -1,0 +1,148 @@
+"""What the first page shows, the pictures that are made from it, and the package's reference."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import jupytext
+import numpy as np
+import pytest
+from PIL import Image
+
+from fpnotes import gradient, linearized, reparameterized, solve
+from fpnotes.geometry import Euclidean, Reparameterized
+
+BOOK = Path(__file__).parents[2] / "book"
+
+
+@pytest.fixture(scope="module")
+def page():
+    """Return what the page's code defines, up to the figure."""
+    cells = [c for c in jupytext.read(BOOK / "intro.md").cells if c.cell_type == "code"]
+    names = {}
+    exec(cells[0].source.replace("from myst_nb import glue", "glue = lambda *_, **__: 0"), names)
+    return names
+
+
+def test_the_star_answers_every_input(page):
+    assert page["loss"](page["W_best"]) < 1e-20
+    point = solve(page["W_best"], page["x"], "linear")
+    np.testing.assert_allclose(point.r, page["y"], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_error_is_infinite_on_a_wall(page, seed):
+    """Near a singularity on a random line of the map the error grows as one over distance squared."""
+    angle = np.random.default_rng(seed).uniform(0, np.pi)
+    line = np.cos(angle) * page["U"] + np.sin(angle) * page["V"]
+    # det(I - W_best - t line) = 0 where 1/t is an eigenvalue of the matrix below.
+    eye = np.eye(page["N"])
+    inverse = np.linalg.eigvals(np.linalg.solve(eye - page["W_best"], line))
+    real = inverse[np.abs(inverse.imag) < 1e-12].real
+    assert len(real), "20 is even, so a line may miss every wall; these five do not"
+    for t in 1 / real:
+        near, nearer = (page["loss"](page["W_best"] + t * (1 + h) * line) for h in (1e-6, 1e-7))
+        assert nearer / near == pytest.approx(100, rel=0.01)
+
+
+@pytest.mark.parametrize("start", [(0.1, 0.2), (-0.3, 0.1), (0.7, -0.6)])
+@pytest.mark.parametrize(
+    ("name", "rule", "metric"),
+    [
+        ("gradient", gradient, Euclidean()),
+        ("reparameterized", reparameterized, Reparameterized()),
+        ("linearized", linearized, Reparameterized()),
+    ],
+)
+def test_a_step_is_the_rule_projected_on_the_map(page, name, rule, metric, start):
+    """What the projection leaves out is orthogonal to the map, in the rule's own metric."""
+    W = page["weights"](*start)
+    point = solve(W, page["x"], "linear")
+    dW = rule(W, point, 2 * (point.r - page["y"]) / page["m"], 0.3)
+    a, b = (page["step"](name, np.array([start]), 0.3) - start)[0]
+    left_out = dW - a * page["U"] - b * page["V"]
+    for direction in (page["U"], page["V"]):
+        cosine = metric.inner(W, left_out, direction) / (
+            metric.norm(W, dW) * metric.norm(W, direction)
+        )
+        assert abs(cosine) < 1e-9
+
+
+def test_a_step_of_gradient_descent_is_downhill_by_the_slope_of_the_error(page):
+    at, h = np.array([-0.15, 0.25]), 1e-6
+    slopes = [
+        (page["loss"](page["weights"](*(at + d))) - page["loss"](page["weights"](*(at - d))))
+        / (2 * h)
+        for d in h * np.eye(2)
+    ]
+    U, V = page["U"], page["V"]
+    lengths = np.array([[(D * E).sum() for D in (U, V)] for E in (U, V)])
+    moved = at - page["step"]("gradient", at[None], 1.0)[0]
+    np.testing.assert_allclose(lengths @ moved, slopes, rtol=1e-5)
+
+
+def test_the_rules_of_the_paper_come_to_rest_at_the_star_or_in_a_valley(page):
+    """ΔW₃ rests where the slope is 0 on the map, and ΔW₂, a longer step, beside it."""
+    rest = page["faster"]["linearized"]
+    assert (np.linalg.norm(rest[-1] - rest[-101], axis=-1) < 1e-6).all()
+    here = page["loss"](page["weights"](*rest[-1].T))
+    for turn in np.linspace(0, 2 * np.pi, 8, endpoint=False):
+        around = rest[-1] + 1e-4 * np.array([np.cos(turn), np.sin(turn)])
+        assert (page["loss"](page["weights"](*around.T)) > here).all()
+    assert np.linalg.norm(page["faster"]["reparameterized"][-1] - rest[-1], axis=-1).max() < 0.02
+
+
+def test_which_starts_lie_beyond_a_ridge(page):
+    """Those from which the determinant changes its sign on the straight way to the star."""
+    share = np.linspace(0, 1, 2001)[:, None, None]
+    W = page["W_best"] + share[..., None] * (page["weights"](*page["starts"].T) - page["W_best"])
+    sign = np.linalg.slogdet(np.eye(page["N"]) - W)[0]
+    np.testing.assert_array_equal((np.diff(sign, axis=0) != 0).any(axis=0), page["behind"])
+
+
+def test_other_directions_of_the_weights_lead_out_of_the_hollow(page):
+    """Where two starts come to rest, the map's slope is 0 and that of all weights is not."""
+    ends = page["faster"]["linearized"][-1][page["hollow"]]
+    assert len(ends) == 2  # as the figure's description says
+    U, V = page["U"], page["V"]
+    for end in ends:
+        W = page["weights"](*end)
+        point = solve(W, page["x"], "linear", method="newton")
+        slope = -gradient(W, point, 2 * (point.r - page["y"]) / page["m"], 1.0)
+        for direction in (U, V):
+            along = (slope * direction).sum()
+            assert abs(along) < 1e-5 * np.linalg.norm(slope) * np.linalg.norm(direction)
+        frame = np.stack([U.ravel(), V.ravel()], axis=1)
+        out = slope.ravel() - frame @ np.linalg.lstsq(frame, slope.ravel(), rcond=None)[0]
+        small = 1e-4 * out.reshape(W.shape) / np.linalg.norm(out)
+        assert page["loss"](W - small) < page["loss"](W)
+
+
+def test_the_two_rules_of_the_paper_run_on_top_of_one_another(page):
+    one, other = (page["paths"][rule] for rule in ("reparameterized", "linearized"))
+    # Each point of one path is nearer to the other path than a line is wide: 0.005 of the map's side.
+    for a, b in zip(one.swapaxes(0, 1), other.swapaxes(0, 1), strict=True):
+        distances = np.linalg.norm(a[::40, None] - b, axis=-1).min(axis=1)
+        assert distances.max() < 0.01
+
+
+def test_the_reference_documents_every_public_module():
+    modules = {path.stem for path in (BOOK.parent / "fpnotes").glob("[!_]*.py")}
+    documented = re.findall(r"automodule:: fpnotes\.(\w+)", (BOOK / "api.md").read_text())
+    assert sorted(documented) == sorted(modules)
+
+
+def test_the_cover_is_small_and_of_double_resolution():
+    cover = BOOK / "assets" / "cover.png"
+    with Image.open(cover) as image:
+        assert image.size == (2400, 1260)
+    assert cover.stat().st_size < 300_000
+
+
+def test_logo_and_icon_are_what_the_script_draws():
+    spec = importlib.util.spec_from_file_location("assets", BOOK / "assets" / "make_assets.py")
+    assert spec and spec.loader
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    for name, draw in script.MARKS.items():
+        assert draw() == (BOOK / "assets" / name).read_text()

@@ -1,0 +1,262 @@
+"""The numbered statements of the chapter on rate networks, on random instances."""
+
+import numpy as np
+import pytest
+from scipy.optimize import root_scalar
+
+from fpnotes import RateNetwork, linear, relu, softplus, solve, tanh
+from fpnotes._iterations import Anderson
+from fpnotes.activations import NAMED
+
+SEEDS = range(3)
+LIPSCHITZ = (linear, tanh, relu, softplus)  # of gain at most 1
+
+
+def random_network(seed, n=6, scale=0.5):
+    """Return rng, W = scale·randn/√n and x = randn."""
+    rng = np.random.default_rng(seed)
+    return rng, scale * rng.standard_normal((n, n)) / np.sqrt(n), rng.standard_normal(n)
+
+
+def contracting(seed, n=8, kappa=0.8):
+    """Return rng, W with ‖W‖₂ = kappa, and x."""
+    rng, W, x = random_network(seed, n)
+    return rng, W * kappa / np.linalg.norm(W, 2), x
+
+
+@pytest.mark.checks("eq-model")
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("activation", NAMED)
+def test_the_simulation_obeys_the_model(activation, seed):
+    """Along a simulated path the central difference of r times τ is −r + f(W r + x)."""
+    rng, W, x = random_network(seed, scale=0.3)
+    x, tau = 0.3 * x, 1 + rng.random()  # small: powerlaw may run away otherwise
+    t, r = RateNetwork(W, activation, tau).simulate(x, tau, samples=2001, rtol=1e-11, atol=1e-13)
+    f = NAMED[activation]
+    for k in (100, 1000, 1900):  # every neuron's slope there, and no two the same
+        slope = (r[k + 1] - r[k - 1]) / (t[k + 1] - t[k - 1])
+        expected = -r[k] + np.array([f(W[i] @ r[k] + x[i]) for i in range(len(x))])
+        assert tau * slope == pytest.approx(expected, abs=2e-6)
+
+
+@pytest.mark.checks("eq-fixed-point")
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("activation", LIPSCHITZ, ids=lambda f: f.name)
+def test_the_network_settles_where_r_is_f_of_its_net_input(activation, seed):
+    """The rates that a simulation ends at solve r = f(W r + x), whatever τ, and solve finds them."""
+    _, W, x = contracting(seed)
+    ends = [
+        RateNetwork(W, activation, tau).simulate(x, 150 * tau, rtol=1e-9, atol=1e-11)[1][-1]
+        for tau in (1.0, 3.0)
+    ]
+    assert ends[0] == pytest.approx(ends[1], abs=1e-8)
+    assert ends[0] == pytest.approx(activation(W @ ends[0] + x), abs=1e-8)
+    assert solve(W, x, activation).r == pytest.approx(ends[0], abs=1e-6)
+
+
+@pytest.mark.checks("eq-linear-response")
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("n", [1, 4, 30])
+def test_linear_response(n, seed):
+    """In a linear network r = (I − W)⁻¹x, with the inverse from an SVD, also where nothing settles."""
+    _, W, x = random_network(seed, n, scale=1.5)
+    u, s, vh = np.linalg.svd(np.eye(n) - W)
+    expected = vh.T @ ((u.T @ x) / s)
+    assert solve(W, x, "linear").r == pytest.approx(expected, rel=1e-8, abs=1e-8)
+
+
+@pytest.mark.checks("eq-neumann")
+@pytest.mark.parametrize("seed", SEEDS)
+def test_sum_over_paths(seed):
+    """The sum of Wᵏx is (I − W)⁻¹x when ρ(W) < 1, although ‖W‖₂ > 1; for ρ(W) > 1 its terms grow."""
+    _, W, x = random_network(seed, n=12)
+    radius = np.abs(np.linalg.eigvals(W)).max()
+    W *= 0.9 / radius
+    assert np.linalg.norm(W, 2) > 1
+    total, term = np.zeros(12), x
+    for _ in range(600):
+        total, term = total + term, W @ term
+    assert total == pytest.approx(np.linalg.solve(np.eye(12) - W, x), rel=1e-9)
+    assert np.linalg.norm(np.linalg.matrix_power(W * 1.2 / 0.9, 200) @ x) > 1e6
+
+
+def crossings(w, x):
+    """Return the zeros of tanh(w r + x) − r."""
+    grid = np.linspace(-1.2, 1.2, 24_001)
+    above = np.tanh(w * grid + x) > grid
+    return [
+        root_scalar(lambda r: np.tanh(w * r + x) - r, bracket=grid[i : i + 2], xtol=1e-14).root
+        for i in np.flatnonzero(np.diff(above))
+    ]
+
+
+@pytest.mark.checks("thm-one-neuron")
+@pytest.mark.parametrize("seed", SEEDS)
+def test_one_tanh_neuron(seed):
+    """For w ≤ 1 there is one crossing, reached from every start; for w > 1 and x = 0 there are three."""
+    rng = np.random.default_rng(seed)
+    for w, x in zip(
+        (-8, -1, 0, 0.9, *rng.uniform(-4, 0.9, 4)), rng.standard_normal(8), strict=True
+    ):
+        (r,) = crossings(w, x)
+        starts = np.array([[-3.0], [0.0], [3.0]])
+        ends = RateNetwork(np.array([[w]])).simulate([x], 200, starts)[1][-1]
+        assert ends == pytest.approx(r, abs=1e-5)
+    assert len(crossings(1, rng.standard_normal())) == len(crossings(1, 0)) == 1
+    for w in 1 + rng.exponential(1, 5) + 1e-3:
+        low, middle, high = crossings(w, 0)
+        assert middle == pytest.approx(0, abs=1e-9) and low == pytest.approx(-high)
+
+
+@pytest.mark.checks("thm-existence")
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_bounded_curve_has_a_fixed_point_in_the_cube(seed):
+    """f = M tanh has a fixed point for weights of every scale, all in [−M, M]ᴺ; unbounded f may have none."""
+    rng = np.random.default_rng(seed)
+    M = rng.uniform(0.5, 3)
+    for scale in (0.1, 1, 3, 10):
+        W, x = scale * rng.standard_normal((2, 2)), scale * rng.standard_normal(2)
+        # Sought in the whole cube, so as not to depend on where a solver starts.
+        start = rng.uniform(-M, M, (200, 2))
+        points = solve(
+            W,
+            np.broadcast_to(x, start.shape),
+            lambda z: M * np.tanh(z),
+            r0=start,
+            on_failure="ignore",
+        )
+        assert points.converged.any()
+        # A rate may pass M by its own residual.
+        assert np.abs(points.r[points.converged]).max() <= M + 1e-8 * max(1, M)
+    assert solve([[1.0]], [0.24], "powerlaw").converged
+    assert not solve([[1.0]], [0.26], "powerlaw", on_failure="ignore").converged
+
+
+@pytest.mark.checks("thm-contraction")
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("activation", LIPSCHITZ, ids=lambda f: f.name)
+def test_contraction(activation, seed):
+    """If g_max‖W‖₂ = κ < 1 all starts reach one point, within κᵏ of the first distance or e^(−(1−κ)t/τ)."""
+    kappa = 0.9
+    rng, W, x = contracting(seed, kappa=kappa)
+    end = solve(W, x, activation, tol=1e-14).r
+    start = 5 * rng.standard_normal((10, len(W)))
+    first = np.linalg.norm(start - end, axis=1)
+    r, distance = start, first
+    for k in range(300):
+        distance = np.linalg.norm(r - end, axis=1)
+        assert np.all(distance <= kappa**k * first + 1e-12)
+        r = activation(r @ W.T + x)
+    assert distance.max() < 1e-11
+    tau = 2.0
+    t, path = RateNetwork(W, activation, tau).simulate(
+        np.broadcast_to(x, start.shape), 40, start, rtol=1e-9, atol=1e-12
+    )
+    bound = np.exp(-(1 - kappa) * t[:, None] / tau) * first
+    assert np.all(np.linalg.norm(path - end, axis=2) <= bound + 1e-7)
+
+
+@pytest.mark.checks("thm-contraction")
+def test_the_rate_of_contraction_is_the_best_in_general():
+    """One linear neuron with w = κ attains both bounds exactly."""
+    kappa, end = 0.7, 1 / 0.3
+    r = 0.0
+    for _ in range(10):
+        r = kappa * r + 1
+    assert abs(r - end) == pytest.approx(kappa**10 * end)
+    t, path = RateNetwork(np.array([[kappa]]), linear).simulate([1.0], 5, rtol=1e-9)
+    assert np.abs(path[:, 0] - end) == pytest.approx(np.exp(-(1 - kappa) * t) * end, rel=1e-6)
+
+
+@pytest.mark.checks("thm-residual", "eq-residual-bound")
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("activation", LIPSCHITZ, ids=lambda f: f.name)
+def test_a_residual_bounds_the_error(activation, seed):
+    """‖r − r*‖ ≤ ‖F(r)‖/(1 − κ) at random r, with equality for one linear neuron."""
+    kappa = 0.95
+    rng, W, x = contracting(seed, kappa=kappa)
+    end = solve(W, x, activation, tol=1e-14).r
+    for size in (1e-3, 1, 10):
+        r = end + size * rng.standard_normal((50, len(W)))
+        residual = activation(r @ W.T + x) - r
+        error = np.linalg.norm(r - end, axis=1)
+        assert np.all(error <= np.linalg.norm(residual, axis=1) / (1 - kappa) + 1e-12)
+    r = rng.standard_normal()
+    assert abs(r - x[0] / (1 - kappa)) == pytest.approx(abs(kappa * r + x[0] - r) / (1 - kappa))
+
+
+@pytest.mark.checks("eq-relaxation-rate")
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("activation", [tanh, softplus], ids=lambda f: f.name)
+def test_error_of_a_relaxation_step(activation, seed):
+    """A step from r* + u leaves the error ((1 − α)I + αGW)u, up to a term that falls as ‖u‖²."""
+    rng, W, x = contracting(seed)
+    point = solve(W, x, activation, tol=1e-15)
+    alpha = rng.uniform(0.1, 1)
+    factor = (1 - alpha) * np.eye(len(W)) + alpha * point.gain[:, None] * W
+    direction = rng.standard_normal(len(W))
+    sizes, rest = np.array([1e-2, 1e-3, 1e-4]), []
+    for size in sizes:
+        r = point.r + size * direction
+        after = r + alpha * (activation(W @ r + x) - r)
+        rest.append(np.linalg.norm(after - point.r - size * factor @ direction))
+    order = np.diff(np.log(rest)) / np.diff(np.log(sizes))
+    assert order == pytest.approx(2, abs=0.1)
+
+
+@pytest.mark.checks("eq-relaxation-rate")
+@pytest.mark.parametrize("seed", SEEDS)
+def test_relaxation_falls_at_the_rate_of_the_largest_eigenvalue(seed):
+    """Over many steps the residual shrinks by ρ(GW) a step."""
+    _, W, x = random_network(seed, n=100, scale=1.0)
+    point = solve(W, x, method="newton", tol=1e-14)
+    rho = np.abs(np.linalg.eigvals(point.gain[:, None] * W)).max()
+    r, sizes = np.zeros(100), []
+    for _ in range(61):
+        sizes.append(np.linalg.norm(np.tanh(W @ r + x) - r))
+        r = np.tanh(W @ r + x)
+    late = np.arange(20, 61)
+    slope = np.polyfit(late, np.log(np.array(sizes)[late]), 1)[0]
+    assert np.exp(slope) == pytest.approx(rho, rel=0.05)
+
+
+@pytest.mark.checks("eq-newton")
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("activation", [tanh, softplus], ids=lambda f: f.name)
+def test_newton_step_squares_the_error(activation, seed):
+    """A step (I − GW)⁻¹F from r* + u ends at a distance that falls as ‖u‖²; without the inverse, as ‖u‖."""
+    rng, W, x = random_network(seed, scale=1.0)
+    end = solve(W, x, activation, method="newton", tol=1e-15).r
+    direction = rng.standard_normal(len(W))
+    sizes = np.array([1e-2, 1e-3, 1e-4])
+    after = {"newton": [], "relaxation": []}
+    for size in sizes:
+        r = end + size * direction
+        z = W @ r + x
+        F = activation(z) - r
+        step = np.linalg.solve(np.eye(len(W)) - activation.gain(z)[:, None] * W, F)
+        after["newton"].append(np.linalg.norm(r + step - end))
+        after["relaxation"].append(np.linalg.norm(r + F - end))
+    order = {name: np.diff(np.log(e)) / np.diff(np.log(sizes)) for name, e in after.items()}
+    assert order["newton"] == pytest.approx(2, abs=0.1)
+    assert order["relaxation"] == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.checks("eq-anderson")
+@pytest.mark.parametrize("seed", SEEDS)
+def test_anderson_step(seed):
+    """The package's step is r − Δ_rγ + F − Δ_Fγ, γ by least squares; N changes solve a linear network."""
+    rng, W, x = random_network(seed, n=12)
+    method, history, r = Anderson(1), [], np.zeros(12)
+    for _ in range(8):
+        F = np.tanh(W @ r + x) - r
+        history.append((r, F))
+        dr, dF = (np.diff(np.array(rows).T) for rows in zip(*history, strict=True))
+        gamma = np.linalg.lstsq(dF, F, rcond=None)[0]
+        expected = r - dr @ gamma + F - dF @ gamma
+        r = method.propose(np.arange(1), r[None], F[None], np.abs(F).max(keepdims=True))[0]
+        assert r == pytest.approx(expected, abs=1e-6)
+
+    W = rng.standard_normal((5, 5))  # relaxation would diverge
+    point = solve(W, x[:5], linear, method="anderson", tol=1e-7, max_steps=9)
+    assert point.r == pytest.approx(np.linalg.solve(np.eye(5) - W, x[:5]), rel=1e-4, abs=1e-4)

@@ -1,0 +1,118 @@
+"""Slides: each deck holds what its chapter marks, and needs nothing from another host."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+from bs4 import BeautifulSoup
+
+ROOT = Path(__file__).parents[2]
+HTML = ROOT / "_build" / "html"
+spec = importlib.util.spec_from_file_location("slides_build", ROOT / "slides" / "build.py")
+assert spec and spec.loader
+slides = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(slides)
+
+PAGE = r"""
+<article><section><h1><span class="section-number">1. </span>Title<a class="headerlink">#</a></h1>
+<div class="note admonition"><p class="admonition-title">After this</p><ul><li>an aim</li></ul></div>
+<ol><li>a claim</li></ol>
+<p>Some prose. <strong>Which question?</strong> More <strong>words</strong> in bold.</p>
+<section><h2><span class="section-number">1.1. </span>Part<a class="headerlink">#</a></h2>
+<div class="math" id="equation-eq-a"><span class="eqno">(1.1)</span>\[a < b\]</div>
+<div class="math">\[unnumbered\]</div>
+<p class="checked">checked</p>
+<ul><li><p><strong>A pole.</strong> It is where <a href="#x">this</a> &lt; that. Further on.</p></li></ul>
+<div class="proof theorem admonition" id="thm-a"><p class="admonition-title">Theorem 1.1</p>
+<section><p>A <a href="other.html#x">claim</a>.</p></section></div>
+<div class="proof admonition"><p>Its proof. <strong>Not on a slide.</strong></p></div>
+<figure id="fig-a"><img src="../plot.png" alt="What it shows"><figcaption>Caption</figcaption></figure>
+<figure class="explore"><img src="../plot.png" alt="A slider"><input type="range"></figure>
+</section>
+<section><h2>Exercises</h2>
+<div class="exercise admonition" id="ex-a"><p class="admonition-title">Exercise 1.1</p>
+<section><p>Do it.</p></section></div>
+<div class="solution admonition"><p>Its solution. <strong>Nor this.</strong></p></div></section>
+<section><h2><span class="section-number">1.3. </span>What we now know</h2><ul><li>a fact</li></ul></section>
+<section><h2><span class="section-number">1.4. </span>Sources</h2><p><strong>Nobody.</strong></p></section>
+</section></article>
+"""
+
+
+@pytest.fixture
+def deck(tmp_path):
+    """The deck of a small page."""
+    (tmp_path / "book").mkdir()
+    (tmp_path / "book" / "tiny.html").write_text(PAGE)
+    (tmp_path / "book" / "prose.html").write_text("<article><h1>No number</h1></article>")
+    (tmp_path / "plot.png").write_bytes(b"picture")
+    (made,) = slides.build(html=tmp_path, out=tmp_path / "out")
+    return BeautifulSoup(made.read_text(encoding="utf-8"), "html.parser")
+
+
+def test_marked_parts_are_on_slides_and_nothing_else(deck):
+    """Questions, numbered equations, statements, figures, exercises, aims; no prose, proof or solution."""
+    text = deck.select_one(".slides").get_text(" ")
+    for part in (
+        "Title",
+        "an aim",
+        "Which question?",
+        r"\[a < b\]",
+        "(1.1)",
+        "Theorem 1.1",
+        "a claim",
+    ):
+        assert part in text
+    for part in ("Caption", "Exercise 1.1", "Do it.", "a fact"):
+        assert part in text
+    for part in (
+        "prose",
+        "words",
+        "unnumbered",
+        "checked",
+        "proof",
+        "Not on",
+        "solution",
+        "Nor this",
+        "Nobody",
+        "Further",
+        "#",
+    ):
+        assert part not in text
+
+
+def test_a_paragraph_that_opens_in_bold_says_what_it_means(deck):
+    """With such words comes the sentence after them; before the question stand the claims it asks about."""
+    said = [part.get_text() for part in deck.select(".slides p, .slides ol")]
+    assert "A pole. It is where this < that." in said
+    assert said.index("a claim") + 1 == said.index("Which question?")
+
+
+def test_a_slide_stands_by_itself(deck):
+    """The picture is inside, described; links, ids and sections of the page are gone."""
+    (image,) = deck.select(".slides img")
+    assert image["src"].startswith("data:image/png;base64,") and image["alt"] == "What it shows"
+    assert not deck.select(".slides a, .slides [id]")
+    assert not deck.select(".slides > section > section section")
+
+
+@pytest.mark.parametrize("page", slides.chapters() or ["none"], ids=lambda page: Path(page).stem)
+def test_deck_of_each_chapter(page, tmp_path):
+    """Every numbered equation and figure of a chapter is on a slide, and all addresses are local."""
+    assert page != "none", "there is no built book in _build/html: run `make book`"
+    (made,) = slides.build([page.stem], out=tmp_path)
+    source = made.read_text(encoding="utf-8")
+    deck = BeautifulSoup(source, "html.parser")
+    chapter = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
+    for tag in chapter.select("div.solution, div.exercise, div.proof:not(.theorem)"):
+        tag.decompose()
+    numbers = {tag.get_text() for tag in chapter.select("div.math[id^=equation-] .eqno")}
+    assert {re.sub("#|¶", "", number).strip() for number in numbers} <= {
+        tag.get_text().strip() for tag in deck.select(".eqno")
+    }
+    assert len(deck.select(".slides > section")) > 5
+    assert "What we now know" in [h2.find(string=True, recursive=False) for h2 in deck.select("h2")]
+    for tag in deck.select("[src], link[href]"):
+        assert not re.match(r"(https?:)?//", str(tag.get("src") or tag.get("href")))
+    assert "import mermaid" not in source

@@ -1,0 +1,62 @@
+"""What is installed and run on machines of others: named to the last byte, allowed no more than it needs."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
+# What a job may do beside reading the code.
+MORE = {("publish", "deploy"): {"pages": "write", "id-token": "write"}}
+
+
+def tracked(pattern):
+    """Return the files of the project that match, as git knows them."""
+    listed = subprocess.run(["git", "ls-files", pattern], cwd=ROOT, capture_output=True, text=True)
+    return listed.stdout.split()
+
+
+def test_git_knows_what_is_pinned():
+    pinned = {"", "assignments/", "benchmarks/", "slides/", "tests/tools/"}
+    assert set(tracked("*requirements.txt")) == {f"{where}requirements.txt" for where in pinned}
+
+
+@pytest.mark.parametrize("pins", tracked("*requirements.txt"))
+def test_every_pin_is_one_version_with_its_hashes(pins):
+    text = (ROOT / pins).read_text().replace("\\\n", " ")
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    assert lines
+    for line in lines:
+        assert re.match(r"[A-Za-z0-9._-]+(\[\w+\])?==[\w.+!]+ ", line), line
+        assert re.search(r"--hash=sha256:[0-9a-f]{64}\b", line), line
+
+
+def test_whatever_is_installed_is_pinned_by_its_hashes():
+    """Or is this package itself, without what it needs and without fetching what builds it."""
+    found = 0
+    for name in ("Makefile", "postBuild", ".ci/run", *tracked(".github/workflows/*")):
+        for line in (ROOT / name).read_text().splitlines():
+            if re.search(r"\bpip install\b", line) and not line.lstrip().startswith("#"):
+                found += 1
+                itself = "--no-deps" in line and "--no-build-isolation" in line
+                itself = itself and re.search(r" (-e )?\.$", line)
+                assert itself or "--require-hashes" in line, line
+    assert found >= 8
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_a_workflow_runs_named_commits_of_actions_and_may_only_read(path):
+    workflow = yaml.safe_load(path.read_text())
+    assert workflow["permissions"] == {"contents": "read"}
+    for name, job in workflow["jobs"].items():
+        assert job.get("permissions", {}) == MORE.get((path.stem, name), {})
+        for step in job["steps"]:
+            if "uses" in step:
+                assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", step["uses"])
+            if step.get("uses", "").startswith("actions/checkout@"):
+                assert step["with"]["persist-credentials"] is False
+            # What someone else may have written, such as a branch's name, is not pasted into a command.
+            assert "github." not in step.get("run", "")
