@@ -1,6 +1,6 @@
 """Run every chapter as a notebook, against the outputs stored for it.
 
-A chapter is one Markdown file. What its marked cells (``# NBVAL_CHECK_OUTPUT``) must print stands
+A chapter is one Markdown file. What its marked cells (tag ``nbval-check-output``) must print stands
 in ``tests/book/outputs/<chapter>.ipynb``, which holds those cells and nothing else.
 
 ``python tests/book/notebooks.py update [chapter ...]``

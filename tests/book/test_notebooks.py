@@ -24,7 +24,9 @@ a = 2
 ```
 
 ```{code-cell} ipython3
-# NBVAL_CHECK_OUTPUT
+---
+tags: [nbval-check-output]
+---
 print(f"the answer is {21 * a}")
 ```
 """
@@ -104,9 +106,13 @@ def test_an_exception_in_an_unmarked_cell_fails(root):
     [
         ("print(f", "print('so', f", "marked cell 1 is new, or edited since"),
         ("21 * a", "2, 1 * a", "marked cell 1 is new, or edited since"),
-        ("a = 2", "# NBVAL_CHECK_OUTPUT\na = 2\na", "marked cell 0 is new, or edited since"),
-        ("# NBVAL_CHECK_OUTPUT\n", "", "a stored output belongs to no marked cell"),
-        ("a = 2", "# NBVAL_SKIP\na = 2", "cell 0 asks to be skipped"),
+        (
+            "a = 2",
+            ":tags: [nbval-check-output]\n\na = 2\na",
+            "marked cell 0 is new, or edited since",
+        ),
+        ("[nbval-check-output]", "[]", "a stored output belongs to no marked cell"),
+        ("a = 2", ":tags: [nbval-skip]\n\na = 2", "cell 0 asks to be skipped"),
     ],
 )
 def test_an_edit_without_refreshed_outputs_is_refused(root, old, new, complaint):
