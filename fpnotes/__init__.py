@@ -2,8 +2,8 @@
 
 The companion package of the book *Learning Fixed Points*. Read the modules in this order, each
 leaning only on those before it: ``activations``, ``network``, ``solvers``, ``implicit``, ``rules``,
-``optimizers``, ``geometry``, ``digits``, ``tasks``, ``training``. What they offer can all be imported from
-here, and is the public interface. ``fpnotes.chapters`` holds what only the book's chapters use.
+``optimizers``, ``geometry``, ``digits``, ``tasks``, ``training``, ``sweeps``. What they offer can all be
+imported from here, and is the public interface. ``fpnotes.chapters`` holds what only the book uses.
 
 Samples are rows throughout: inputs x and rates r have shape (..., N).
 """
@@ -21,8 +21,9 @@ from fpnotes.network import (
 from fpnotes.optimizers import Adam, Dale, InResponse, Momentum, response_step
 from fpnotes.rules import gradient, linearized, linearized_without_gains, natural, reparameterized
 from fpnotes.solvers import ConvergenceError, FixedPoint, solve
+from fpnotes.sweeps import sweep
 from fpnotes.tasks import Digits, LinearRegression, Task, cross_entropy, mean_squared_error
-from fpnotes.training import History, sweep, train
+from fpnotes.training import History, train
 
 __all__ = [
     "Activation",

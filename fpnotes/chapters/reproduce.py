@@ -28,8 +28,8 @@ from fpnotes.activations import Curve, as_activation
 from fpnotes.network import RateNetwork, spectral_abscissa
 from fpnotes.rules import gradient, linearized, linearized_without_gains
 from fpnotes.solvers import FixedPoint, solve
+from fpnotes.sweeps import sweep
 from fpnotes.tasks import Digits
-from fpnotes.training import sweep
 
 STEPS = 354  # three epochs of 60,000 images in batches of 512
 EVERY = 20
