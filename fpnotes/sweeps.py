@@ -55,7 +55,7 @@ def sweep(
         What a run depends on besides steps and options, such as the task's data. Kept in the folder's
         files with those; a file with other settings raises instead of being taken for this run.
     **options
-        Of :func:`train`.
+        Of :func:`fpnotes.training.train`.
 
     Returns
     -------
