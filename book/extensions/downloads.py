@@ -39,6 +39,13 @@ def write_numbers(notebook, glued):
             )
 
 
+def fold_unseen(notebook):
+    """Fold the code that the page runs without showing it; a click in JupyterLab opens it."""
+    for cell in notebook.cells:
+        if "remove-cell" in cell.metadata.get("tags", []):
+            cell.metadata["jupyter"] = {"source_hidden": True}
+
+
 def complete(app, exception):
     """After a build of web pages."""
     if exception is None and app.builder.format == "html":
@@ -48,6 +55,7 @@ def complete(app, exception):
         for path in sources.glob("**/*.ipynb"):
             notebook = nbformat.read(path, as_version=4)
             add_note(notebook, note)
+            fold_unseen(notebook)
             page = path.relative_to(sources).with_suffix("").as_posix()
             if any(GLUED.search(cell.source) for cell in notebook.cells):
                 write_numbers(notebook, read_glue_cache(app.env.mystnb_config.output_folder, page))

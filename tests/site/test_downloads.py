@@ -39,6 +39,14 @@ def test_a_page_offers_its_chapter_as_a_notebook(chapter):
 
 
 @pytest.mark.parametrize("chapter", chapters(ROOT), ids=lambda chapter: chapter.stem)
+def test_code_that_the_page_does_not_show_is_folded(chapter):
+    notebook = nbformat.read(HTML / "_sources" / "book" / f"{chapter.stem}.ipynb", as_version=4)
+    for cell in notebook.cells:
+        unseen = "remove-cell" in cell.metadata.get("tags", [])
+        assert cell.metadata.get("jupyter", {}).get("source_hidden", False) == unseen
+
+
+@pytest.mark.parametrize("chapter", chapters(ROOT), ids=lambda chapter: chapter.stem)
 def test_its_text_has_the_numbers_of_the_page(chapter):
     page = BeautifulSoup((HTML / "book" / f"{chapter.stem}.html").read_text("utf-8"), "html.parser")
     notebook = nbformat.read(HTML / "_sources" / "book" / f"{chapter.stem}.ipynb", as_version=4)
