@@ -222,6 +222,7 @@ def test_near_a_singularity(seed):
     lr, gaps, sizes = 0.1, [], []
     for delta in (1e-2, 1e-3, 1e-4):
         U, _, V, W, _, _, point, error, s = near(seed, delta)
+        np.testing.assert_allclose(distance_to_singularity(W), delta, rtol=1e-6)
         dW1, dW3 = gradient(W, point, error, lr), linearized(W, point, error, lr)
         adds1, adds3 = (-U[:, -1] @ dW @ V[:, -1] for dW in (dW1, dW3))
         ratios = (np.linalg.norm(dW1) * delta**3, adds1 * delta**3, adds3 / delta)
