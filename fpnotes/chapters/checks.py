@@ -2,13 +2,16 @@
 
 import autograd.numpy as np
 import numpy as onp
-import pandas as pd
 from autograd import grad
 
+from fpnotes._extras import needs
 from fpnotes._inputs import count, positive, rows_of, square_matrix
 from fpnotes.activations import Curve, as_activation
 from fpnotes.implicit import fixed_point
 from fpnotes.solvers import solve
+
+with needs("figures", "fpnotes.chapters.checks"):
+    import pandas as pd
 
 
 def unrolled(W, x, activation: Curve = "tanh", steps=100):
@@ -67,7 +70,7 @@ def compare_gradients(loss, W, x, activation: Curve = "tanh", *, steps=100, h=1e
     Returns
     -------
     pandas.DataFrame
-        A row a method, with its gradient's norm and its relative error. The reference is the adjoint
+        One row per method, with its gradient's norm and its relative error. The reference is the adjoint
         at the same fixed points, solved to the last digits (tol = 1e-13) by Newton's method. Where
         unrolling diverges its entries are infinite or NaN, as are errors relative to a zero gradient.
 

@@ -2,10 +2,14 @@
 
 from dataclasses import dataclass
 
-import matplotlib.pyplot as plt
 import numpy as np
-from cycler import cycler
-from matplotlib.patches import Circle
+
+from fpnotes._extras import needs
+
+with needs("figures", "fpnotes.chapters.figures"):
+    import matplotlib.pyplot as plt
+    from cycler import cycler
+    from matplotlib.patches import Circle
 
 INK = "#22272e"
 MUTED = "#6b7480"
@@ -121,7 +125,7 @@ def phase_plane(ax, network, x, lim=(-1.2, 1.2), grid=121):
     lim : (float, float)
         Range of both rates.
     grid : int
-        Points a side at which the flow is evaluated.
+        Points per side at which the flow is evaluated.
     """
     if network.n != 2:
         raise ValueError(f"network must have 2 neurons for a phase plane, not {network.n}")

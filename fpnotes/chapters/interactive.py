@@ -11,12 +11,15 @@ import json
 import os
 from urllib.parse import quote
 
-import matplotlib.pyplot as plt
 import numpy as np
-from IPython.display import HTML, display
-from matplotlib.figure import Figure
 
+from fpnotes._extras import needs
 from fpnotes._inputs import real_array
+
+with needs("chapters", "fpnotes.chapters.interactive"):
+    import matplotlib.pyplot as plt
+    from IPython.display import HTML, display
+    from matplotlib.figure import Figure
 
 # Moves one slider's picture, its text for those who cannot see it, and the value beside it.
 SCRIPT = """\
@@ -49,7 +52,7 @@ def explore(draw, *, alt, labels=None, **grids):
     draw : callable
         ``draw(**values)`` makes a Matplotlib figure for one value of each parameter and returns it.
     alt : callable
-        ``alt(**values)`` returns a sentence that says what that figure shows, for who cannot see it.
+        ``alt(**values)`` returns a sentence that says what that figure shows, for readers who cannot see it.
     labels : dict, optional
         What to call a parameter in the page; by default its own name.
     **grids : (k,) array_like
@@ -133,7 +136,8 @@ def _page(draw, alt, values, names):
 
 def _widgets(draw, values, names):
     """Display sliders that compute each figure when it is asked for."""
-    import ipywidgets
+    with needs("chapters", "explore under a live kernel"):
+        import ipywidgets
 
     sliders = {
         name: ipywidgets.FloatSlider(
