@@ -1,6 +1,6 @@
 """Handwritten digits: ten thousand shipped with the package, or all of MNIST, fetched once.
 
-MNIST is four files in IDX format: a short header that gives the shape, then one byte a value. What is
+MNIST is four files in IDX format: a short header that gives the shape, then one byte per value. What is
 shipped, where it comes from and its licence are written in ``fpnotes/data/README.md``.
 """
 
@@ -15,6 +15,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
+from fpnotes._extras import needs
+from fpnotes._paths import full_path, writable_folder
 
 __all__ = ["DigitImages", "load_digits"]
 
@@ -48,7 +51,7 @@ MNIST = {
 
 
 class DigitImages(NamedTuple):
-    """Images of handwritten digits, a row an image, for training and for testing.
+    """Images of handwritten digits, one row per image, for training and for testing.
 
     Attributes
     ----------
@@ -76,25 +79,34 @@ def load_digits(
     ----------
     full : bool
         False reads the file shipped with the package: 1,000 training images of each digit, no network.
-        True reads the four original files from ``cache``, and fetches those that are not there. That
-        needs pooch. What arrived whole is kept, so a second call goes on where the first was
-        interrupted.
+        True reads the four original files from ``cache``, and fetches those that are not there, for
+        which it needs pooch. Files that arrived whole are kept, so a second call continues where the
+        first was interrupted.
     cache : path, optional
-        The folder of the original files; by default pooch's for this package. Files put there by hand,
-        unpacked or as .gz, are used when their MD5, unpacked, is right.
+        The folder of the original files; by default pooch's for this package. ``~`` is the home folder,
+        and a relative path starts at the current folder of the process that reads it: where other
+        processes do, give an absolute one. Files put there by hand, unpacked or as .gz, are used when
+        their MD5, unpacked, is right.
     mirrors : iterable of str
         Addresses that the files' names are appended to, tried in this order for each file.
 
     Raises
     ------
     ConnectionError
-        When no mirror gave a file. It lists what each said, and what to do without a network.
-    ImportError
+        When no mirror gave a file. It lists each mirror's answer, and what to do without a network.
+    OSError
+        When a file has to be fetched, and the cache cannot be written; when a file cannot be read.
+    ModuleNotFoundError
         When pooch is needed and not installed.
     """
     if not full:
-        with files("fpnotes").joinpath("data/digits.npz").open("rb") as f, np.load(f) as arrays:
-            return DigitImages(**arrays)
+        path = files("fpnotes").joinpath("data/digits.npz")
+        try:
+            with path.open("rb") as f, np.load(f) as arrays:
+                return DigitImages(**arrays)
+        except Exception as error:
+            error.add_note(f"while reading {path}, which comes with fpnotes: install fpnotes again")
+            raise
     return fetch_digits(MNIST, cache, mirrors)
 
 
@@ -112,7 +124,7 @@ def fetch_digits(
     """
     if isinstance(mirrors, str):
         raise TypeError("mirrors must be a list of addresses, not one string")
-    folder = Path(_pooch().os_cache("fpnotes") if cache is None else cache)
+    folder = full_path("cache", _pooch().os_cache("fpnotes") if cache is None else cache)
     mirrors = list(mirrors)
     arrays = []
     for name, md5 in table.items():
@@ -179,42 +191,41 @@ def parse_idx(name: str, data: bytes) -> np.ndarray:
 
 def _pooch():
     """Import pooch, or say how to get it: only fetching needs it."""
-    try:
+    with needs("data", "load_digits(full=True)"):
         import pooch
-    except ImportError as error:
-        raise ImportError(
-            "The full digits are fetched by pooch, which is not installed. Run: pip install pooch. "
-            "The shipped digits, load_digits(full=False), do not need it."
-        ) from error
     return pooch
 
 
 def _download(folder: Path, name: str, table: Mapping[str, Checksums], mirrors: list[str]) -> bytes:
     """Fetch one file into a folder from the first mirror that gives it whole; return it unpacked."""
     pooch = _pooch()
-    md5 = table[name]
     from requests import RequestException  # pooch fetches with requests
 
-    said = []
+    md5 = table[name]
+    writable_folder("cache", folder)
+    answers = []
     for mirror in mirrors:
         url = f"{mirror.rstrip('/')}/{name}.gz"
         try:
             # Pooch checks a download before it takes its name in the folder, and discards a wrong one.
             pooch.retrieve(url, f"md5:{md5.gz}", fname=f"{name}.gz", path=folder)
         except (RequestException, ValueError) as error:
-            said.append(f"{url}\n    {error}")
+            answers.append(f"{url}\n    {error}")
             continue
+        except OSError as error:
+            error.add_note(f"while storing {name}.gz in the cache, {folder}")
+            raise
         data = stored(folder, name, md5.plain)
         if data is not None:
             return data
-        (folder / f"{name}.gz").unlink()
-        said.append(f"{url}\n    Unpacked, its MD5 is not {md5.plain}.")
+        (folder / f"{name}.gz").unlink(missing_ok=True)
+        answers.append(f"{url}\n    Unpacked, its MD5 is not {md5.plain}.")
     wrong = [p for p in (folder / name, folder / f"{name}.gz") if p.exists()]
     raise ConnectionError(
         "\n".join(
             [
                 f"No mirror gave {name}.gz:",
-                *(f"  {answer}" for answer in said or ["(no mirror was named)"]),
+                *(f"  {answer}" for answer in answers or ["(no mirror was named)"]),
                 *(f"{path} is there, but is damaged or another file." for path in wrong),
                 f"Try again later; files that arrived are kept in {folder}. Or get the four files of "
                 "MNIST elsewhere and put them into that folder, unpacked or as .gz, under these names: "

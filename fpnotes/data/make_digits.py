@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fpnotes._paths import full_path
 from fpnotes.digits import MNIST, as_images, parse_idx, stored
 
 PER_DIGIT = 1000
@@ -46,6 +47,7 @@ def write_npz(path, arrays):
 
 def make(folder, path, table=MNIST, per_digit=PER_DIGIT):
     """Write the subset of the files in a folder; raise ValueError where one is missing or wrong."""
+    folder, path = full_path("folder", folder), full_path("path", path)
     arrays = []
     for name, md5 in table.items():
         data = stored(folder, name, md5.plain)

@@ -1,5 +1,6 @@
 """The digits: what is shipped, and how the rest is fetched, from servers on this machine."""
 
+import errno
 import gzip
 import hashlib
 import re
@@ -7,6 +8,8 @@ import socket
 import struct
 import sys
 import threading
+import zipfile
+import zlib
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -69,6 +72,31 @@ def test_no_shipped_image_is_blank_or_in_both_sets():
         {row.tobytes() for row in images} for images in (digits.train_images, digits.test_images)
     ]
     assert bytes(784) not in rows[0] | rows[1] and not rows[0] & rows[1]
+
+
+SHIPPED = (DATA / "digits.npz").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        (SHIPPED[: len(SHIPPED) // 2], zipfile.BadZipFile),  # cut off
+        (SHIPPED[:9000] + b"?" + SHIPPED[9001:], (zipfile.BadZipFile, zlib.error)),
+        (b"version https://git-lfs.github.com/spec/v1", ValueError),  # a pointer in its place
+        (b"", EOFError),
+        (None, FileNotFoundError),
+    ],
+    ids=["cut off", "another byte", "a pointer", "empty", "missing"],
+)
+def test_a_damaged_shipped_file_is_named_with_what_to_do(content, error, tmp_path, monkeypatch):
+    (tmp_path / "data").mkdir()
+    if content is not None:
+        (tmp_path / "data/digits.npz").write_bytes(content)
+    monkeypatch.setattr(fpnotes.digits, "files", lambda package: tmp_path)
+    with pytest.raises(error) as caught:
+        load_digits()
+    (note,) = caught.value.__notes__
+    assert str(tmp_path / "data/digits.npz") in note and "install fpnotes again" in note
 
 
 # ---- How it was drawn ----
@@ -227,6 +255,74 @@ def test_when_no_mirror_answers_each_answer_is_listed_with_what_to_do(dead, tmp_
         assert part in message
 
 
+# ---- Where the cache is ----
+
+
+def test_a_cache_in_the_home_folder_is_found_again(small, tmp_path, monkeypatch):
+    arrays, _, packed, table = small
+    for variable in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(variable, str(tmp_path / "home"))
+    (tmp_path / "current").mkdir()
+    monkeypatch.chdir(tmp_path / "current")
+    with server(packed) as (address, asked):
+        for _ in range(2):
+            assert same(fetch_digits(table, "~/mnist", [address]), arrays)
+        assert asked == list(packed)
+    assert {path.name for path in (tmp_path / "home/mnist").iterdir()} == set(packed)
+    assert not list((tmp_path / "current").iterdir())
+
+
+def test_a_relative_cache_seen_from_another_folder_is_named_in_full(small, tmp_path, monkeypatch):
+    """As a worker does that was started elsewhere."""
+    arrays, plain, _, table = small
+    for folder in ("here/mnist", "there"):
+        (tmp_path / folder).mkdir(parents=True)
+    for name, data in plain.items():
+        (tmp_path / "here/mnist" / name).write_bytes(data)
+    monkeypatch.chdir(tmp_path / "here")
+    assert same(fetch_digits(table, "mnist", []), arrays)
+    monkeypatch.chdir(tmp_path / "there")
+    with pytest.raises(ConnectionError, match=re.escape(f"kept in {tmp_path / 'there/mnist'}.")):
+        fetch_digits(table, "mnist", [])
+
+
+@pytest.mark.parametrize("inside", ["", "mnist"])
+def test_a_cache_that_cannot_be_written_is_refused_before_a_mirror_is_asked(
+    inside, small, tmp_path
+):
+    (tmp_path / "file").write_text("something")
+    with server(small[2]) as (address, asked):
+        with pytest.raises(OSError, match="cache must be a folder that can be written") as caught:
+            fetch_digits(small[3], tmp_path / "file" / inside, [address])
+        assert caught.value.filename == str(tmp_path / "file" / inside) and not asked
+
+
+def test_a_cache_that_can_only_be_read_is_read(small, tmp_path, monkeypatch):
+    arrays, plain, _, table = small
+    for name, data in plain.items():
+        (tmp_path / name).write_bytes(data)
+
+    def refuse(*arguments):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(fpnotes.digits, "writable_folder", refuse)
+    assert same(fetch_digits(table, tmp_path, []), arrays)
+    (tmp_path / list(plain)[3]).unlink()
+    with pytest.raises(PermissionError):
+        fetch_digits(table, tmp_path, [])
+
+
+def test_a_disk_that_is_full_names_the_file_and_the_cache(small, tmp_path, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pooch.retrieve", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        fetch_digits(small[3], tmp_path, ["http://127.0.0.1/"])
+    (note,) = caught.value.__notes__
+    assert "train-images-idx3-ubyte.gz" in note and str(tmp_path) in note
+
+
 # ---- Files put there by hand ----
 
 
@@ -260,9 +356,10 @@ def test_a_wrong_file_put_there_by_hand_is_named_and_a_mirror_makes_up_for_it(sm
 
 def test_without_pooch_the_error_says_how_to_get_it(small, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pooch", None)
-    with pytest.raises(ImportError, match="pip install pooch"):
+    message = r'needs pooch, which is not installed\. Run: pip install "fpnotes\[data\]"'
+    with pytest.raises(ModuleNotFoundError, match=message):
         fetch_digits(small[3], tmp_path, ["http://127.0.0.1/"])
-    with pytest.raises(ImportError, match="pip install pooch"):
+    with pytest.raises(ModuleNotFoundError, match=message):
         load_digits(full=True)
 
 
