@@ -3,13 +3,14 @@
 From the command line: ``python -m fpnotes.chapters.reproduce mnist``.
 
 Every run is kept as soon as it is finished, so the command can be stopped and started again. Its
-results are two tables, one row a run and one row a measurement during a run; those that come with the
+results are two tables, one row per run and one row per measurement during a run; those that come with the
 package are read by :func:`results`.
 """
 
 import argparse
 import csv
 import datetime
+import math
 import os
 import platform
 import shlex
@@ -23,8 +24,10 @@ from pathlib import Path
 import numpy as np
 
 from fpnotes._certificate import residual_limit
+from fpnotes._extras import needs
 from fpnotes._inputs import count, positive, rows_of, square_matrix
-from fpnotes.activations import Curve, as_activation
+from fpnotes._paths import full_path, writable_folder
+from fpnotes.activations import Curve, as_activation, evaluate
 from fpnotes.network import RateNetwork, spectral_abscissa
 from fpnotes.rules import gradient, linearized, linearized_without_gains
 from fpnotes.solvers import FixedPoint, solve
@@ -64,17 +67,19 @@ def euler(W, x, activation: Curve = "tanh", *, steps=500, dt=0.01, tol=np.inf):
     -------
     FixedPoint
     """
-    W = square_matrix("W", W).copy()  # it may be trained in place
-    x, f = rows_of("x", x, len(W)), as_activation(activation)
+    # Copies: the caller may go on with these arrays, and an activation with what it returned.
+    W = square_matrix("W", W).copy()
+    x, f = rows_of("x", x, len(W)).copy(), as_activation(activation)
     steps, dt = count("steps", steps), positive("dt", dt)
     r = np.zeros_like(x)
     for _ in range(steps):
-        r += dt * (f(r @ W.T + x) - r)
+        r += dt * (evaluate(f, f.f, r @ W.T + x) - r)
     recurrent = r @ W.T
     z = recurrent + x
-    residual = np.abs(f(z) - r).max(axis=-1)
+    residual = np.abs(evaluate(f, f.f, z) - r).max(axis=-1)
+    gain = evaluate(f, f.gain, z).copy()
     taken = np.full(residual.shape, steps)
-    return FixedPoint(r, f.gain(z), x, recurrent, W, residual, residual <= tol, taken)
+    return FixedPoint(r, gain, x, recurrent, W, residual, residual <= tol, taken)
 
 
 def settling_times(W, point, activation, duration=PATIENCE):
@@ -90,14 +95,16 @@ def settling_times(W, point, activation, duration=PATIENCE):
         Of m samples.
     activation : Activation
     duration : float
-        In τ.
+        How long the network is watched, in τ; its state is looked at every quarter of τ or oftener.
 
     Returns
     -------
     times : (m,) array
     """
+    duration = positive("duration", duration)
+    samples = math.ceil(4 * duration) + 1
     network = RateNetwork(W, activation)
-    t, r = network.simulate(point.x, duration, samples=4 * duration + 1, rtol=1e-4, atol=1e-6)
+    t, r = network.simulate(point.x, duration, samples=samples, rtol=1e-4, atol=1e-6)
     far = np.linalg.norm(r - point.r, axis=-1) > 0.01 * np.linalg.norm(point.r, axis=-1)
     last = len(t) - 1 - far[::-1].argmax(axis=0)  # the last time at which it was far
     after = np.append(t[1:], np.inf)[last]
@@ -155,7 +162,7 @@ def mnist(out, *, seeds: Iterable[int] = range(3), full=True, workers=2, cache=N
     out : path
         The folder for ``mnist-runs.csv`` and ``mnist-curves.csv``, and for the runs themselves.
     seeds : iterable of int
-        A seed draws the weights, and the order of the batches.
+        Different ones, one or more. A seed draws the weights, and the order of the batches.
     full : bool
         Train on all 60,000 images, or on the 10,000 that are shipped.
     workers : int
@@ -167,13 +174,23 @@ def mnist(out, *, seeds: Iterable[int] = range(3), full=True, workers=2, cache=N
 
     Raises
     ------
+    ValueError, TypeError
+        When ``seeds`` or ``workers`` is not what it should be, before anything is made.
+    OSError
+        When ``out`` cannot be written, before anything is computed.
     KeyboardInterrupt
         When it is stopped by hand: finished runs are kept, and no table is written.
     """
     from concurrent.futures import ProcessPoolExecutor  # not in a browser, where tables can be read
     from multiprocessing import get_context
 
-    out, seeds = Path(out), list(seeds)
+    seeds = [count("seeds", seed, least=0) for seed in seeds]
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ValueError(f"seeds must be one or more different whole numbers, not {seeds}")
+    workers = count("workers", workers)
+    if cache is not None:
+        cache = full_path("cache", cache)
+    out = writable_folder("out", out)
     task = partial(Digits.published, full=full, cache=cache)
     data = "all images" if full else "shipped images"
     runs, curves = [], []
@@ -251,6 +268,7 @@ def made():
 
 def write(path, lines, rows):
     """Write a table of dicts as CSV, whole or not at all, after the lines that say how it was made."""
+    path = full_path("path", path)
     part = path.with_suffix(".part")
     with open(part, "w", newline="", encoding="utf-8") as file:
         file.writelines(f"# {line}\n" for line in lines)
@@ -268,7 +286,8 @@ def results(name):
     curves of [ZR24] end; "speed-standard" is what ``make bench`` measured. Its
     ``attrs["made"]`` holds the lines that say how it was made.
     """
-    import pandas as pd
+    with needs("figures", "fpnotes.chapters.reproduce.results"):
+        import pandas as pd
 
     path = files("fpnotes.chapters").joinpath(f"tables/{name}.csv")
     with path.open(encoding="utf-8") as file:
@@ -279,6 +298,14 @@ def results(name):
     return table
 
 
+def _at_least_one(text):
+    """Return the whole number that an option of the command line gives."""
+    try:
+        return count("it", int(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 on, not {text}") from None
+
+
 def main(arguments=None):
     """Read the command line and run."""
     parser = argparse.ArgumentParser(
@@ -287,8 +314,12 @@ def main(arguments=None):
     commands = parser.add_subparsers(required=True)
     command = commands.add_parser("mnist", help="train on handwritten digits: 60 runs, hours")
     command.add_argument("--out", type=Path, required=True, help="folder for runs and tables")
-    command.add_argument("--seeds", type=int, default=3, help="so many seeds, from 0 (default: 3)")
-    command.add_argument("--workers", type=int, default=2, help="processes (default: 2)")
+    command.add_argument(
+        "--seeds", type=_at_least_one, default=3, help="how many seeds, from 0 on (default: 3)"
+    )
+    command.add_argument(
+        "--workers", type=_at_least_one, default=2, help="how many processes (default: 2)"
+    )
     command.add_argument("--cache", type=Path, help="folder of the four files of MNIST")
     command.add_argument(
         "--shipped", action="store_true", help="train on the 10,000 images that are shipped"

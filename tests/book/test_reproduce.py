@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fpnotes.activations import linear, tanh
+from fpnotes.activations import Activation, linear, tanh
 from fpnotes.chapters import reproduce
 from fpnotes.chapters.reproduce import (
     euler,
@@ -85,6 +85,37 @@ def test_euler_keeps_single_precision_and_a_copy_of_the_weights():
     assert point.W[0, 0] != 7
 
 
+def reused(curve):
+    """Return a curve that works in place on its argument, and hands out one array again and again."""
+    held = {}
+
+    def f(z):
+        z[...] = curve(z)
+        held.setdefault("z", np.empty_like(z))[...] = z
+        return held["z"]
+
+    return f
+
+
+@pytest.mark.parametrize("steps", [1, 40])
+def test_euler_gives_the_same_whatever_an_activation_does_with_its_arrays(steps):
+    W, x = network(4)
+    own = Activation("own tanh", reused(np.tanh), reused(lambda z: 1 - np.tanh(z) ** 2))
+    given = x.copy()
+    point, expected = euler(W, given, own, steps=steps), euler(W, x, "tanh", steps=steps)
+    own.gain(np.zeros_like(x))  # overwrites the array that it handed out
+    given[...] = W[...] = 7
+    for name in ("r", "gain", "x", "recurrent", "residual"):
+        one, other = getattr(point, name), getattr(expected, name)
+        np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-13, err_msg=name)
+    assert not np.any(point.W == 7)
+
+
+def test_an_activation_that_is_not_elementwise_is_named_by_euler():
+    with pytest.raises(ValueError, match="'total' must be elementwise"):
+        euler(np.eye(2) / 2, np.ones((1, 2)), Activation("total", np.sum, np.cos))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -133,6 +164,22 @@ def test_what_does_not_settle_takes_forever():
     both = solve(W, x, r0=np.array([[1.0], [-1.0]]))
     times = settling_times(W, both, tanh)
     assert both.stable.all() and np.isfinite(times[0]) and times[1] == np.inf
+
+
+@pytest.mark.parametrize("duration", [50.0, 50.1, np.float32(50), 0.1])
+def test_the_duration_is_any_positive_number(duration):
+    """ln(100)/(1 − ½) = 9.2 time constants, seen at most a quarter of one later, or not at all."""
+    point = solve(np.array([[0.5]]), np.array([[1.0]]), "linear")
+    (time,) = settling_times(point.W, point, linear, duration)
+    exact = 2 * np.log(100)
+    assert exact - 1e-3 <= time <= exact + 0.251 if duration > 1 else time == np.inf
+
+
+@pytest.mark.parametrize("duration", [0, -1.0, np.nan, np.inf, "200", [1, 2]])
+def test_a_duration_that_is_no_positive_number_is_named(duration):
+    point = solve(np.array([[0.5]]), np.array([[1.0]]), "linear")
+    with pytest.raises((ValueError, TypeError), match="^duration must be"):
+        settling_times(point.W, point, linear, duration)
 
 
 def test_a_network_that_starts_at_its_fixed_point_has_settled():
@@ -369,6 +416,58 @@ def test_runs_on_other_images_are_refused(small, tmp_path):
     mnist(tmp_path, seeds=[0], full=False, progress=False)
     with pytest.raises(ValueError, match="other settings"):
         mnist(tmp_path, seeds=[0], full=True, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"seeds": []}, "^seeds must be one or more different whole numbers, not"),
+        ({"seeds": [1, 2, 1]}, "^seeds must be one or more different whole numbers, not"),
+        ({"seeds": [0.5]}, "^seeds must be a whole number, not 0.5"),
+        ({"seeds": [-1]}, "^seeds must be at least 0, not -1"),
+        ({"workers": 0}, "^workers must be at least 1, not 0"),
+        ({"workers": 1.5}, "^workers must be a whole number, not 1.5"),
+        ({"cache": 3}, "^cache must be a path, not 3"),
+        ({"out": None}, "^out must be a path, not None"),
+    ],
+)
+def test_wrong_arguments_of_mnist_are_named_before_anything_is_made(given, message, tmp_path):
+    with pytest.raises((ValueError, TypeError), match=message):
+        mnist(**{"out": tmp_path / "out", "full": False, "progress": False, **given})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_a_run(small, tmp_path, monkeypatch):
+    monkeypatch.setattr(reproduce, "sweep", None)
+    (tmp_path / "file").write_text("something")
+    for out in ("file", "file/out"):
+        with pytest.raises(OSError, match="out must be a folder that can be written"):
+            mnist(tmp_path / out, seeds=[0], progress=False)
+
+
+def test_a_tilde_in_out_and_cache_is_the_home_folder(small, tmp_path, monkeypatch):
+    given = []
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.setattr(reproduce, "PROTOCOLS", {"exact": ({linearized: [0.1]}, {})})
+    monkeypatch.setattr(
+        reproduce, "sweep", lambda task, *_, **options: given.append((task, options)) or {}
+    )
+    with pytest.raises(KeyboardInterrupt):  # none of the runs came back
+        mnist("~/out", seeds=[0], cache="~/mnist", progress=False)
+    ((task, options),) = given
+    assert task.keywords["cache"] == tmp_path / "mnist"
+    assert options["folder"] == tmp_path / "out/exact"
+
+
+@pytest.mark.parametrize("option", ["--seeds", "--workers"])
+@pytest.mark.parametrize("number", ["0", "-2", "1.5", "many"])
+def test_the_command_line_refuses_numbers_that_count_nothing(option, number, tmp_path, capsys):
+    with pytest.raises(SystemExit) as end:
+        reproduce.main(["mnist", "--out", str(tmp_path / "out"), f"{option}={number}"])
+    assert end.value.code == 2 and not (tmp_path / "out").exists()
+    expected = f"argument {option}: must be a whole number from 1 on, not {number}"
+    assert expected in capsys.readouterr().err
 
 
 def test_the_command_line_says_what_to_run(monkeypatch, tmp_path):
