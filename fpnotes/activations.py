@@ -71,8 +71,10 @@ def evaluate(activation, curve, z):
         through as it is, with a note that names the activation.
     """
     try:
-        # A function of the user's may work in place; z is still needed.
-        value = onp.asarray(curve(z if activation.fresh else z.copy()))
+        # A function of the user's may work in place; z is still needed. A rate too small for a float is 0,
+        # which is right, whatever NumPy has been asked to raise.
+        with onp.errstate(under="ignore"):
+            value = onp.asarray(curve(z if activation.fresh else z.copy()))
     except Exception as error:
         error.add_note(
             f"raised by activation {activation.name!r} given an array of shape {z.shape}"
