@@ -2,12 +2,12 @@
 
 import warnings
 from concurrent.futures import CancelledError, as_completed
-from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
 from fpnotes._inputs import count, positive, stable_name, stable_repr
+from fpnotes._paths import writable_folder
 from fpnotes.optimizers import FromRule
 from fpnotes.training import History, train
 
@@ -85,8 +85,8 @@ def sweep(
     }
     paths, made_with = dict.fromkeys(jobs), dict.fromkeys(jobs, "")
     if folder is not None:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        paths = {key: Path(folder) / _file(*key) for key in jobs}
+        folder = writable_folder("folder", folder)
+        paths = {key: folder / _file(*key) for key in jobs}
         told = [f"{name}={_told(name, value)}" for name, value in sorted(options.items())]
         made_with = {
             key: "; ".join([f"{steps} steps", *_made(rule), *told, settings])

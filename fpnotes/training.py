@@ -5,12 +5,12 @@ import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from tqdm.auto import trange
 
 from fpnotes._inputs import count, positive
+from fpnotes._paths import full_path
 from fpnotes.network import SingularityError
 from fpnotes.solvers import ConvergenceError, solve
 
@@ -48,7 +48,7 @@ class History:
         """Return one line: how far the run got, and how it ended."""
         told = [f"{max(len(self.loss) - 1, 0)} steps", f"{len(self.W)} neurons"]
         if len(self.loss):
-            told.insert(1, f"loss {self.loss[0]:.4g} → {self.loss[-1]:.4g}")
+            told.insert(1, f"loss {self.loss[0]:.4g} -> {self.loss[-1]:.4g}")
         if self.recorded:
             told.append(f"recorded {', '.join(self.recorded)}")
         if self.diverged_at is not None:
@@ -59,7 +59,7 @@ class History:
 
     def save(self, path, settings=""):
         """Write to an .npz file, whole or not at all; ``settings`` is a line to find again in it."""
-        path = Path(path)
+        path = full_path("path", path)
         part = path.with_name(f".{path.name}.{os.getpid()}.part")
         with open(part, "wb") as file:
             np.savez_compressed(
@@ -80,7 +80,7 @@ class History:
     @classmethod
     def load(cls, path):
         """Return the history that :meth:`save` wrote, and its settings."""
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(full_path("path", path), allow_pickle=False) as file:
             recorded = {
                 name.removeprefix("recorded."): file[name]
                 for name in file.files

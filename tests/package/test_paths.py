@@ -4,8 +4,10 @@ import errno
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import fpnotes as fp
 from fpnotes._paths import full_path, writable_folder
 
 CALLS = [full_path, writable_folder]
@@ -76,3 +78,33 @@ def test_a_folder_that_cannot_be_written_is_named_with_the_reason(number, home, 
     with pytest.raises(type(refusal), match=r"out must be a folder .*\(some reason\)") as caught:
         writable_folder("out", home)
     assert caught.value.filename == str(home) and caught.value.errno == number
+
+
+# ---- And so does whatever takes a path ----
+
+
+@pytest.mark.parametrize("save", [True, False])
+def test_a_history_is_saved_to_and_loaded_from_the_home_folder(save, home):
+    history = fp.History(np.ones(2), np.eye(2))
+    history.save("~/run.npz" if save else home / "run.npz")
+    again, _ = fp.History.load(home / "run.npz" if save else "~/run.npz")
+    assert np.array_equal(again.W, history.W) and (home / "run.npz").exists()
+
+
+def sweep(folder):
+    rng = np.random.default_rng(0)
+    task = fp.LinearRegression(np.zeros((2, 2)), rng.normal(size=(3, 2)), rng.normal(size=(3, 2)))
+    return fp.sweep(task, {fp.gradient: [0.01]}, 1, folder=folder, progress=False)
+
+
+def test_a_sweep_keeps_its_runs_in_the_home_folder(home):
+    sweep("~/runs")
+    assert len(list((home / "runs").glob("*.npz"))) == 1
+    assert not list((home.parent / "current").iterdir())
+
+
+def test_a_sweep_refuses_a_folder_that_cannot_be_written_before_its_first_run(home, monkeypatch):
+    (home / "file").write_text("something")
+    monkeypatch.setattr("fpnotes.sweeps.train", None)
+    with pytest.raises(OSError, match="folder must be a folder that can be written"):
+        sweep(home / "file" / "runs")

@@ -189,7 +189,7 @@ def test_a_history_says_in_a_line_how_it_went(task):
     history = train(task, linearized, 0.1, 5, progress=False, record={"W": lambda W, point: W})
     first, last = history.loss[[0, -1]]
     assert repr(history) == (
-        f"History(5 steps, loss {first:.4g} → {last:.4g}, 20 neurons, recorded step, W)"
+        f"History(5 steps, loss {first:.4g} -> {last:.4g}, 20 neurons, recorded step, W)"
     )
     history.interrupted = True
     assert repr(history).endswith("recorded step, W, interrupted)")
