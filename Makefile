@@ -6,7 +6,7 @@ unexport PYTHONDONTWRITEBYTECODE # pip installs source (--no-compile); what is i
 export OMP_NUM_THREADS := 1
 jb := .venv/bin/jupyter-book build . -W -n --keep-going
 
-.PHONY: help book pdf lite slides test test-browser test-lite test-versions mutants audit serve outputs check format links assignments test-assignments bench requirements clean
+.PHONY: help book pdf lite slides test test-slow test-browser test-lite test-versions mutants audit serve outputs check format links assignments test-assignments bench requirements clean
 .DELETE_ON_ERROR:
 
 help: ## list these commands
@@ -52,9 +52,14 @@ lite: book ## make _build/lite: the chapters as notebooks that run in a browser,
 	$(python) book/editions/lite.py
 
 # ---- The tests ----
-test: book ## build the book and run every test: package, chapters, pages
+test: book ## build the book and run its tests: package, chapters, pages
 	$(python) tests/book/notebooks.py prepare
-	$(python) -m pytest --whole -n 2 --dist loadscope --nbval-lax --nbval-current-env --nbval-cell-timeout 600 --ignore tests/course --ignore tests/site/browser tests _build/nbval
+	$(python) -m pytest --whole -m "not slow" -n 2 --dist loadscope --nbval-lax --nbval-current-env --nbval-cell-timeout 600 --ignore tests/course --ignore tests/site/browser tests _build/nbval
+
+# The tests are marked; what is left to chance in them is drawn from seeds, and so is the sample of mutants.
+test-slow: book assignments ## run what make test and make test-assignments leave out, and a sample of mutants (an hour)
+	$(python) -m pytest --whole -m slow -n 2 --dist loadscope --ignore tests/site/browser tests
+	$(MAKE) mutants SAMPLE=$(or $(SAMPLE),20)
 
 test-browser: pdf slides ## see every page, slide and printed page in Chromium: sliders, formulas, dark mode, a phone, accessibility, weight
 	$(python) -m pytest --whole -n 2 --dist loadgroup --ignore tests/site/browser/test_lite.py tests/site/browser
@@ -71,7 +76,7 @@ versions := _build/versions-$(notdir $(PYTHON))-$(RESOLUTION)
 test-versions: .venv/installed ## test the package with the oldest or newest releases it allows (PYTHON=python3.13 RESOLUTION=highest)
 	rm -rf $(versions) && mkdir -p $(versions)
 	.venv/bin/uv venv --quiet --no-python-downloads --python $(PYTHON) --seed $(versions)/venv
-	.venv/bin/uv pip compile pyproject.toml --extra data --extra test --resolution $(RESOLUTION) --only-binary :all: \
+	.venv/bin/uv pip compile pyproject.toml --extra test --resolution $(RESOLUTION) --only-binary :all: \
 	  --python $(versions)/venv --generate-hashes --no-annotate --quiet -o $(versions)/requirements.txt
 	.venv/bin/uv pip install --quiet --python $(versions)/venv --require-hashes -r $(versions)/requirements.txt
 	.venv/bin/uv pip install --quiet --python $(versions)/venv --no-deps --no-build-isolation .
@@ -106,7 +111,7 @@ assignments: .venv-otter/installed ## make the problem sets: student and instruc
 	.venv-otter/bin/python assignments/build.py $(SETS)
 
 test-assignments: .venv/installed assignments ## grade right, wrong and broken answers to every problem set
-	$(python) -m pytest --whole tests/course
+	$(python) -m pytest --whole -m "not slow" tests/course
 
 # ---- Speed, beside others' software, in an environment of its own ----
 .venv-bench/installed: benchmarks/requirements.txt pyproject.toml

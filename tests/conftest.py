@@ -72,3 +72,9 @@ class Missing(pytest.Module):
 def pytest_pycollect_makemodule(module_path, parent):
     """Skip a file of tests, before it is imported, where something that it needs is missing."""
     return Missing.from_parent(parent, path=module_path) if missing(module_path) else None
+
+
+def pytest_itemcollected(item):
+    """Refuse to leave the check of an equation to the tests that run seldom."""
+    if item.get_closest_marker("slow") and item.get_closest_marker("checks"):
+        raise pytest.UsageError(f"{item.nodeid} checks an equation: it cannot be marked slow")

@@ -20,6 +20,7 @@ def random_task(seed, n, m, radius=0.5):
     return LinearRegression(W0=W0, x=rng.standard_normal((m, n)), y=rng.standard_normal((m, n)))
 
 
+@pytest.mark.slow  # the first 100 steps are tested in tests/package/test_training.py too
 @pytest.mark.parametrize(
     ("rule", "lr", "losses"),
     [

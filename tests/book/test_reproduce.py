@@ -370,6 +370,7 @@ def interrupting(W, *arguments):
 SLOW = {"exact": ({slow: [0.1]}, {"record": watch})}
 
 
+@pytest.mark.slow  # a killed sweep is tested in tests/package/test_sweeps.py too
 def test_killed_and_called_again_it_loses_and_repeats_no_run(small, tmp_path, monkeypatch):
     script, out = tmp_path / "script.py", tmp_path / "out"
     script.write_text(SCRIPT)

@@ -192,7 +192,9 @@ def test_at_least_five_mistakes_are_planted(name):
     assert {mistake.question for mistake in MISTAKES[name]} == set(questions(name)[0])
 
 
-@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize(
+    "name", [SETS[0], *(pytest.param(name, marks=pytest.mark.slow) for name in SETS[1:])]
+)
 def test_broken_answers_cost_their_own_question(name, tmp_path):
     """An endless loop, an exception, or a deleted cell costs that question alone."""
     code, _ = questions(name)

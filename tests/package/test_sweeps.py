@@ -83,6 +83,7 @@ def test_processes_give_the_numbers_of_a_serial_sweep(serial, tmp_path):
 
 
 @pytest.mark.filterwarnings("default")  # of Dask's own
+@pytest.mark.slow  # pools of threads and of processes are tested above too
 def test_a_dask_cluster_gives_the_numbers_of_a_serial_sweep(serial):
     with (
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
