@@ -1,5 +1,6 @@
 """Sweeps: a training run for every rule, learning rate and seed, each kept as soon as it is finished."""
 
+import sys
 import warnings
 from concurrent.futures import CancelledError, as_completed
 
@@ -100,7 +101,9 @@ def sweep(
         for key, rule in jobs.items()
         if key not in done
     }
-    bar = tqdm(total=len(jobs), initial=len(done), disable=not progress, desc="runs")
+    bar = tqdm(
+        total=len(jobs), initial=len(done), disable=not progress or sys.stderr is None, desc="runs"
+    )
     futures = {}
     try:
         if executor is None:

@@ -2,6 +2,7 @@
 
 import copy
 import os
+import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -178,7 +179,9 @@ def train(
 
     step = 0
     try:
-        bar = trange(steps, disable=not progress, leave=False, desc=f"lr {lr:g}")
+        bar = trange(
+            steps, disable=not progress or sys.stderr is None, leave=False, desc=f"lr {lr:g}"
+        )
         for step in bar:
             point, y = measure(step)
             bar.set_postfix(loss=f"{losses[-1]:.3g}", refresh=False)

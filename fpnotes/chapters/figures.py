@@ -73,7 +73,7 @@ def use_style():
         }
     )
     try:
-        shell = get_ipython()  # type: ignore[name-defined]  # noqa: F821
+        shell = get_ipython()  # type: ignore[name-defined]
     except NameError:
         return
     if hasattr(shell, "kernel"):
