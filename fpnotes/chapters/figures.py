@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fpnotes._extras import needs
+from fpnotes._inputs import count, real_array
 
 with needs("figures", "fpnotes.chapters.figures"):
     import matplotlib.pyplot as plt
@@ -126,12 +127,21 @@ def phase_plane(ax, network, x, lim=(-1.2, 1.2), grid=121):
         Range of both rates.
     grid : int
         Points per side at which the flow is evaluated.
+
+    Raises
+    ------
+    ValueError, TypeError
+        When the network has other than 2 neurons, or x or grid is not as above.
     """
     if network.n != 2:
         raise ValueError(f"network must have 2 neurons for a phase plane, not {network.n}")
+    x = real_array("x", x)
+    if x.shape != (2,):
+        raise ValueError(f"x must be one input to 2 neurons, of shape (2,), not {x.shape}")
+    grid = count("grid", grid, least=2)
     axis = np.linspace(lim[0], lim[1], grid)
     r = np.stack(np.meshgrid(axis, axis), axis=-1)
-    flow = network.velocity(r, np.broadcast_to(np.asarray(x, dtype=float), r.shape))
+    flow = network.velocity(r, np.broadcast_to(x.astype(float), r.shape))
     # One width for all: a width that varies would draw each line as hundreds of pieces.
     style = {"color": "#b9c0c9", "density": 0.8, "linewidth": 0.9, "arrowsize": 0.7}
     ax.streamplot(axis, axis, flow[..., 0], flow[..., 1], **style)

@@ -289,7 +289,11 @@ def results(name):
     with needs("figures", "fpnotes.chapters.reproduce.results"):
         import pandas as pd
 
-    path = files("fpnotes.chapters").joinpath(f"tables/{name}.csv")
+    folder = files("fpnotes.chapters").joinpath("tables")
+    path = folder.joinpath(f"{name}.csv")
+    if not path.is_file():
+        names = sorted(p.name[:-4] for p in folder.iterdir() if p.name.endswith(".csv"))
+        raise ValueError(f"name must be one of {', '.join(names)}, not {name!r}")
     with path.open(encoding="utf-8") as file:
         lines = [line[2:].strip() for line in file if line.startswith("#")]
     with path.open(encoding="utf-8") as file:

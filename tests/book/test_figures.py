@@ -157,6 +157,22 @@ class TestPhasePlane:
         assert labels == [r"$\dot r_1 = 0$", r"$\dot r_2 = 0$"]
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"x": np.zeros(3)}, r"^x must be one input to 2 neurons, of shape \(2,\), not \(3,\)"),
+        ({"x": np.zeros((41, 2))}, "^x must be one input to 2 neurons"),  # it would broadcast
+        ({"x": [0, np.nan]}, "^x must be finite"),
+        ({"grid": 1}, "^grid must be at least 2"),
+        ({"grid": 41.0}, "^grid must be a whole number"),
+    ],
+)
+def test_wrong_arguments_of_a_phase_plane_are_named(change, message, ax):
+    given = {"x": np.zeros(2), "grid": 41, **change}
+    with pytest.raises((ValueError, TypeError), match=message):
+        figures.phase_plane(ax, fp.RateNetwork(np.eye(2) / 2), **given)
+
+
 def test_a_phase_plane_wants_two_neurons():
     with pytest.raises(ValueError, match="network must have 2 neurons"):
         figures.phase_plane(None, fp.RateNetwork(np.eye(3)), np.zeros(3))

@@ -1,6 +1,7 @@
 """The slider's page, which needs no kernel, and its widgets, which need one."""
 
 import json
+import sys
 
 import ipywidgets
 import matplotlib.pyplot as plt
@@ -83,6 +84,14 @@ def test_under_a_kernel_of_jupyterlab_widgets_compute_afresh(monkeypatch):
     assert slider.step == pytest.approx(0.02)
     slider.value = 1.5
     assert drawn == [0.0, 1.5]
+
+
+def test_a_kernel_without_widgets_says_what_to_install(monkeypatch):
+    monkeypatch.setenv("JPY_SESSION_NAME", "chapter.md")
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    message = r'needs ipywidgets, .* Run: pip install "fpnotes\[chapters\]"'
+    with pytest.raises(ModuleNotFoundError, match=message):
+        explore(draw, alt=str, w=[0, 1])
 
 
 @pytest.mark.parametrize(

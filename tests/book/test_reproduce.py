@@ -511,6 +511,12 @@ def test_a_table_is_read_as_it_was_written(tmp_path, monkeypatch):
     assert "Python 3" in versions and "numpy" in versions
 
 
+@pytest.mark.parametrize("name", ["mnist", "mnist-runs.csv", "", None])
+def test_a_table_that_is_not_there_is_named_with_those_that_are(name):
+    with pytest.raises(ValueError, match=f"^name must be one of mnist-curves, .*, not {name!r}$"):
+        results(name)
+
+
 def test_the_published_curves_end_as_read_from_the_authors_files():
     """Rates of every rule are those that the runs use; four rows were read a second time, by other code."""
     table = results("mnist-published").set_index(["rule", "lr"])
