@@ -56,7 +56,7 @@ test: book ## build the book and run its tests: package, chapters, pages
 	$(python) tests/book/notebooks.py prepare
 	$(python) -m pytest --whole -m "not slow" -n 2 --dist loadscope --nbval-lax --nbval-current-env --nbval-cell-timeout 600 --ignore tests/course --ignore tests/site/browser tests _build/nbval
 
-# The tests are marked; what is left to chance in them is drawn from seeds, and so is the sample of mutants.
+# Such tests are marked slow where they stand. The sample of mutants is drawn from a seed.
 test-slow: book assignments ## run what make test and make test-assignments leave out, and a sample of mutants (an hour)
 	$(python) -m pytest --whole -m slow -n 2 --dist loadscope --ignore tests/site/browser tests
 	$(MAKE) mutants SAMPLE=$(or $(SAMPLE),20)
