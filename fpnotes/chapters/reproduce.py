@@ -304,10 +304,10 @@ def results(name):
 
 def _at_least_one(text):
     """Return the whole number that an option of the command line gives."""
-    try:
-        return count("it", int(text))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1 on, not {text}") from None
+    number = int(text) if text.isdecimal() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 on, not {text}")
+    return number
 
 
 def main(arguments=None):
