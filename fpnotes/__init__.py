@@ -21,7 +21,7 @@ from fpnotes.network import (
 from fpnotes.optimizers import Adam, Dale, InResponse, Momentum, response_step
 from fpnotes.rules import gradient, linearized, linearized_without_gains, natural, reparameterized
 from fpnotes.solvers import ConvergenceError, FixedPoint, solve
-from fpnotes.sweeps import sweep
+from fpnotes.sweeps import SweepError, sweep
 from fpnotes.tasks import Digits, LinearRegression, Task, cross_entropy, mean_squared_error
 from fpnotes.training import History, train
 
@@ -41,6 +41,7 @@ __all__ = [
     "RateNetwork",
     "Reparameterized",
     "SingularityError",
+    "SweepError",
     "Task",
     "angle",
     "as_activation",

@@ -1,9 +1,5 @@
 """What every public function asks of its arguments, and the errors that say so."""
 
-import re
-import zlib
-from functools import partial
-
 import numpy as np
 
 
@@ -44,11 +40,11 @@ def square_matrix(name, value):
 
 
 def rows_of(name, value, n):
-    """Return ``value`` as a finite float array of shape (..., N), a row a sample, or raise."""
+    """Return ``value`` as a finite float array of shape (..., N), one row per sample, or raise."""
     array = real_array(name, value)
     if array.ndim == 0 or array.shape[-1] != n:
         raise ValueError(
-            f"{name} must have shape (..., {n}), a row a sample, to match W of shape "
+            f"{name} must have shape (..., {n}), one row per sample, to match W of shape "
             f"({n}, {n}); it has shape {array.shape}"
         )
     return array
@@ -85,40 +81,3 @@ def count(name, value, least=1):
     if value < least:
         raise ValueError(f"{name} must be at least {least}, not {value}")
     return int(value)
-
-
-def stable_name(name, value):
-    """Return a line that names ``value`` in the same way in every process.
-
-    A function's is its ``__name__``; a partial function's says what was filled in; an array's has a checksum
-    of its entries.
-
-    Raises
-    ------
-    TypeError
-        If nothing about ``value`` is known to be the same in another process.
-    """
-    given = getattr(value, "__name__", None)
-    if isinstance(given, str):
-        return given
-    if isinstance(value, partial):
-        filled = [stable_name(name, argument) for argument in value.args]
-        filled += [
-            f"{key}={stable_name(name, value.keywords[key])}" for key in sorted(value.keywords)
-        ]
-        return f"{stable_name(name, value.func)}({', '.join(filled)})"
-    if isinstance(value, np.ndarray) and value.ndim and value.dtype != object:
-        entries = np.ascontiguousarray(value)
-        return f"array{value.shape} {value.dtype} {zlib.crc32(entries.tobytes()):08x}"
-    return stable_repr(name, value)
-
-
-def stable_repr(name, value):
-    """Return ``repr(value)``, or raise a TypeError if it holds an address, which no other process knows."""
-    written = repr(value)
-    if re.search(r" at 0x[0-9a-fA-F]+", written):
-        raise TypeError(
-            f"{name} must be told apart from others in every process, and {written} says only where it "
-            "is in this one's memory: give it a __name__"
-        )
-    return written

@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from fpnotes._inputs import positive, real_array, stable_name
+from fpnotes._identity import readable
+from fpnotes._inputs import positive, real_array
 from fpnotes._steps import check_step, linear_response, solve_unless_singular
 from fpnotes.network import SingularityError
 from fpnotes.rules import reparameterized
@@ -36,22 +37,13 @@ class FromRule:
         if not callable(rule):
             raise TypeError(f"rule must be a function of (W, point, error, lr), not {rule!r}")
         self.rule = rule
-        try:
-            name = stable_name("rule", rule)
-        except TypeError:  # an object of the user's
-            name = type(rule).__name__
-        self.__name__ = name + suffix
+        self.__name__ = readable(rule) + suffix
 
     def __repr__(self):
         """Return how it was made; what it remembers is left out."""
-        rule = repr(self.rule)
-        if not isinstance(self.rule, FromRule):
-            try:
-                rule = stable_name("rule", self.rule)
-            except TypeError:
-                pass
-        told = [f"{name}={stable_name(name, getattr(self, name))}" for name in self.parameters]
-        return f"{type(self).__name__}({', '.join([rule, *told])})"
+        rule = repr(self.rule) if isinstance(self.rule, FromRule) else readable(self.rule)
+        parameters = [f"{name}={readable(getattr(self, name))}" for name in self.parameters]
+        return f"{type(self).__name__}({', '.join([rule, *parameters])})"
 
 
 class Momentum(FromRule):

@@ -1,18 +1,39 @@
 """Sweeps: a training run for every rule, learning rate and seed, each kept as soon as it is finished."""
 
+import pickle
+import re
 import sys
 import warnings
+from collections.abc import Iterable, Mapping
 from concurrent.futures import CancelledError, as_completed
+from contextlib import closing
 
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
-from fpnotes._inputs import count, positive, stable_name, stable_repr
+from fpnotes._identity import readable
+from fpnotes._inputs import count, positive
 from fpnotes._paths import writable_folder
-from fpnotes.optimizers import FromRule
-from fpnotes.training import History, train
+from fpnotes._runs import address, describe, file_name, find_files, load_run
+from fpnotes.training import train
 
-__all__ = ["sweep"]
+__all__ = ["SweepError", "sweep"]
+
+
+class SweepError(RuntimeError):
+    """Some runs of a sweep raised; the others were finished first.
+
+    Attributes
+    ----------
+    runs : dict
+        ``{(rule's name, lr, seed): History}`` of the finished ones.
+    failures : dict
+        ``{(rule's name, lr, seed): exception}`` of the others. Each exception has a note that names its run.
+    """
+
+    def __init__(self, message, runs=None, failures=None):
+        super().__init__(message)
+        self.runs, self.failures = runs or {}, failures or {}
 
 
 def sweep(
@@ -37,15 +58,17 @@ def sweep(
     task : Task or callable
         What to learn, or ``task(seed)`` that returns it.
     rates : dict
-        ``{rule: [lr, ...]}``: the learning rates of each rule. Rules are told apart by ``__name__``, and
-        partial functions by what was filled in.
+        ``{rule: [lr, ...]}``: the learning rates of each rule, as :func:`fpnotes.training.train` takes them.
+        A rule's name is its ``__name__``; a partial function's says what was filled in. Rules of one name are
+        named by their repr where that tells them apart, as ``Momentum(gradient, beta=0.5)`` does, and refused
+        where it does not. A learning rate that is a function of the step is named in the same way.
     steps : int
-        Updates a run.
+        Number of updates in each run.
     seeds : iterable of int or None
         Each is passed to ``train``, and to ``task`` where that is callable.
     folder : path, optional
         Where each run is kept as soon as it is finished. Runs found there are not repeated: a sweep that
-        was stopped or killed goes on when it is called again.
+        was stopped or killed goes on when it is called again. See the notes.
     executor : concurrent.futures.Executor, optional
         What runs them: a pool of the standard library, Dask's ``Client.get_executor()``, mpi4py's
         ``MPIPoolExecutor``. By default they run here, one after the other. A pool of processes needs
@@ -53,8 +76,8 @@ def sweep(
     progress : bool
         Show a progress bar over runs.
     settings : str
-        What a run depends on besides steps and options, such as the task's data. Kept in the folder's
-        files with those; a file with other settings raises instead of being taken for this run.
+        Anything else that a run depends on and that its arguments do not show. Runs with other settings
+        are other runs.
     **options
         Of :func:`fpnotes.training.train`.
 
@@ -66,110 +89,212 @@ def sweep(
 
     Raises
     ------
-    ValueError
-        When a file in ``folder`` was made with other settings, or two rules share a name.
-    TypeError
-        When a rule, or with a folder an option, has neither a name nor a repr by which another process could
-        know it again.
+    SweepError
+        After all runs, when some of them raised or their worker died. Its ``runs`` are the others.
+    ValueError, TypeError
+        Before the first run, when an argument is wrong; and with a folder, when a piece of the task, a rule
+        or an option cannot be read, such as an open file. The message names it.
+    OSError
+        Before the first run, when the folder cannot be made or a file in it cannot be read.
+
+    Notes
+    -----
+    A run in a folder is known by all that decides it: what the task holds, for each seed if it is a
+    function; the code of the rule, of the options' functions and of all functions that these use; the values
+    that they refer to; the learning rate, the seed, the number of steps, the other options and
+    ``settings``. Comments do not count. A fingerprint of all this ends the file's name, so that sweeps of
+    several tasks can share a folder. Functions of an installed package are known by their name and the
+    package's version, those of fpnotes and of Python by their name alone: a run of another version of fpnotes
+    is taken, and its file says which version that was.
+
+    A file that is damaged is renamed to end in ``.damaged`` and its run repeated, with a warning. A run that
+    cannot be written is returned all the same, with a warning.
     """
-    names = {rule: stable_name("rates", rule) for rule in rates}
-    if len(set(names.values())) < len(names):
-        raise ValueError(
-            f"rates must hold rules with different names, not {sorted(names.values())}"
-        )
-    count("steps", steps)
-    jobs = {
-        (names[rule], positive("rates", lr), seed): rule
-        for seed in seeds
-        for rule, lrs in rates.items()
-        for lr in lrs
-    }
-    paths, made_with = dict.fromkeys(jobs), dict.fromkeys(jobs, "")
+    if not callable(task) and not hasattr(task, "batches"):
+        raise TypeError(f"task must be a Task or a function of the seed, not {task!r}")
+    if executor is not None and not hasattr(executor, "submit"):
+        raise TypeError(f"executor must be a concurrent.futures.Executor, not {executor!r}")
+    steps, jobs = count("steps", steps), _jobs(rates, seeds)
+    done, failures, unsaved = {}, {}, {}
+    paths, lines = dict.fromkeys(jobs), dict.fromkeys(jobs, "")
     if folder is not None:
         folder = writable_folder("folder", folder)
-        paths = {key: folder / _file(*key) for key in jobs}
-        told = [f"{name}={_told(name, value)}" for name, value in sorted(options.items())]
-        made_with = {
-            key: "; ".join([f"{steps} steps", *_made(rule), *told, settings])
-            for key, rule in jobs.items()
-        }
-    done = {
-        key: _find(path, made_with[key]) for key, path in paths.items() if path and path.exists()
-    }
-    todo = {
-        key: (task, rule, *key[1:], steps, paths[key], made_with[key], options)
-        for key, rule in jobs.items()
-        if key not in done
-    }
-    bar = tqdm(
-        total=len(jobs), initial=len(done), disable=not progress or sys.stderr is None, desc="runs"
-    )
-    futures = {}
-    try:
-        if executor is None:
-            for key, arguments in todo.items():
-                history = _run(*arguments)
-                if history.interrupted:
-                    raise KeyboardInterrupt
+        lines, failures = describe(task, jobs, steps, settings, options)
+        paths = {key: folder / file_name(key, line) for key, line in lines.items()}
+        for key, path in find_files(folder, lines).items():
+            history = load_run(path, lines[key])
+            if history is not None:
                 done[key] = history
-                bar.update()
-        else:
-            futures = {executor.submit(_run, *arguments): key for key, arguments in todo.items()}
-            for future in as_completed(futures):
-                history = future.result()
-                if history.interrupted:
-                    raise KeyboardInterrupt
-                done[futures[future]] = history
+    todo = {
+        key: (task, rule, lr, key[2], steps, paths[key], lines[key], options)
+        for key, (rule, lr) in jobs.items()
+        if key not in done and key not in failures
+    }
+    try:
+        with (
+            tqdm(
+                total=len(jobs),
+                initial=len(done),
+                disable=not progress or sys.stderr is None,
+                desc="runs",
+            ) as bar,
+            closing(_results(todo, executor)) as results,
+        ):
+            for key, result in results:
+                try:
+                    history, problem = result()
+                except CancelledError:
+                    raise
+                except Exception as error:
+                    failures[key] = error
+                else:
+                    if history.interrupted:
+                        raise KeyboardInterrupt
+                    done[key] = history
+                    if problem:
+                        unsaved[key] = problem
                 bar.update()
     except (KeyboardInterrupt, CancelledError):
-        warnings.warn(
-            f"interrupted after {len(done)} of {len(jobs)} runs", RuntimeWarning, stacklevel=2
+        failed = f", and {len(failures)} that failed" if failures else ""
+        _warn(f"interrupted after {len(done)} of {len(jobs)} runs{failed}")
+        failures = {}
+    if unsaved:
+        key, problem = next(iter(unsaved.items()))
+        _warn(
+            f"{len(unsaved)} of {len(jobs)} runs could not be written to folder: they are returned, but "
+            f"another sweep would repeat them. The first, {address(key)}: {problem}"
         )
+    runs = {key: done[key] for key in jobs if key in done}
+    if failures:
+        raise _failed(jobs, runs, failures)
+    return runs
+
+
+def _warn(message):
+    warnings.warn(message, RuntimeWarning, stacklevel=3)
+
+
+def _jobs(rates, seeds):
+    """Return ``{(rule's name, lr, seed): (rule, lr)}``, or raise where two could not be told apart."""
+    if not isinstance(rates, Mapping) or not rates:
+        raise TypeError(
+            f"rates must be a dict {{rule: [lr, ...]}} of one rule or more, not {rates!r}"
+        )
+    lists = {}
+    for rule, lrs in rates.items():
+        if not callable(rule):
+            raise TypeError(f"rates must be a dict of rules, which are functions, not {rule!r}")
+        lrs = _list("rates", lrs, "{rule: [lr, ...]}")
+        lrs = [lr if callable(lr) else positive("rates", lr) for lr in lrs]
+        _check_distinct("rates", [lr for lr in lrs if not callable(lr)])
+        names = zip(lrs, _names(lrs), strict=True)
+        lists[rule] = [(lr, name if callable(lr) else lr) for lr, name in names]
+    seeds = _list("seeds", seeds, "[0, 1]")
+    seeds = [seed if seed is None else count("seeds", seed, least=0) for seed in seeds]
+    _check_distinct("seeds", seeds)
+    return {
+        (name, shown, seed): (rule, lr)
+        for seed in seeds
+        for (rule, lrs), name in zip(lists.items(), _names(list(lists)), strict=True)
+        for lr, shown in lrs
+    }
+
+
+def _list(name, values, example):
+    """Return ``values`` as a list that is not empty, or raise; a generator is walked here, once."""
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise TypeError(f"{name} must hold a list, such as {example}, not {values!r}")
+    values = list(values)
+    if not values:
+        raise ValueError(f"{name} must hold one value or more, such as {example}")
+    return values
+
+
+def _check_distinct(name, values):
+    if len(set(values)) < len(values):
+        raise ValueError(f"{name} must differ from one another, not {values}")
+
+
+def _names(values):
+    """Return a name for each rule or learning rate: short ones, or for those of one name their repr."""
+    short = [readable(value) for value in values]
+    names = [
+        name if short.count(name) == 1 else repr(value)
+        for name, value in zip(short, values, strict=True)
+    ]
+    for name, value in zip(short, names, strict=True):
+        if names.count(value) > 1 or re.search(" at 0x[0-9a-fA-F]+", value) and value != name:
+            raise ValueError(
+                f"rates must have different names, and {short.count(name)} are named {name!r}: give each a "
+                "name, as in rule.__name__ = 'clipped at 1', or fill in a function with functools.partial"
+            )
+    return names
+
+
+def _results(todo, executor):
+    """Yield each run's key and a function that returns what :func:`_run` does, or raises."""
+    if executor is None:
+        for key, arguments in todo.items():
+            yield key, lambda arguments=arguments: _run(*arguments)
+        return
+    futures = {}
+    try:
+        for key, arguments in todo.items():
+            try:
+                futures[executor.submit(_run, *arguments)] = key
+            except Exception as error:  # the pool has broken down, or was shut down
+                yield key, lambda error=error: _raise(error)
+        for future in as_completed(futures):
+            yield futures[future], future.result
     finally:
         for future in futures:
             future.cancel()
-        bar.close()
-    return {key: done[key] for key in jobs if key in done}
 
 
-def _told(name, value):
-    """Name what a mapping holds, or any other option."""
-    return f"({', '.join(sorted(value))})" if isinstance(value, dict) else stable_name(name, value)
+def _raise(error):
+    raise error
 
 
-def _made(rule):
-    """Return how a rule made from a rule was made, which its name does not say; nothing for others."""
-    return [f"rule={stable_repr('rates', rule)}"] if isinstance(rule, FromRule) else []
-
-
-def _file(rule, lr, seed):
-    """Name a run's file: the learning rate in few digits where these are all that it has."""
-    short = f"{lr:g}"
-    return f"{rule}-lr{short if float(short) == lr else repr(lr)}-seed{seed}.npz"
-
-
-def _find(path, settings):
-    history, made_with = History.load(path)
-    if made_with != settings:
-        raise ValueError(
-            f"folder holds {path.name} from a sweep with other settings ({made_with!r}, not "
-            f"{settings!r}): choose another folder, or delete it"
-        )
-    return history
-
-
-def _run(task, rule, lr, seed, steps, path, settings, options):
-    """Train once, and keep the finished run."""
-    with threadpool_limits(1):
-        history = train(
-            task(seed) if callable(task) else task,
-            rule,
-            lr,
-            steps,
-            seed=seed,
-            progress=False,
-            **options,
-        )
+def _run(task, rule, lr, seed, steps, path, line, options):
+    """Train once; return the finished run, and why it could not be kept in its file, or None."""
+    try:
+        with threadpool_limits(1):
+            history = train(
+                task(seed) if callable(task) else task,
+                rule,
+                lr,
+                steps,
+                seed=seed,
+                progress=False,
+                **options,
+            )
+    except Exception as error:
+        try:
+            pickle.loads(pickle.dumps(error))
+        except Exception:  # on its way back from a process it would break the pool
+            raise RuntimeError(f"{type(error).__name__}: {error}") from error
+        raise
+    problem = None
     if path and not history.interrupted:
-        history.save(path, settings)
-    return history
+        try:
+            history.save(path, line)
+        except Exception as error:  # a full disk must not cost a finished run
+            problem = f"{type(error).__name__}: {error}"
+    return history, problem
+
+
+def _failed(jobs, runs, failures):
+    """Return the error that names the runs which raised, each of whose own errors gets a note that does."""
+    # A pool that breaks down gives one error to all that were waiting: it gets one note.
+    for key, error in {id(error): (key, error) for key, error in failures.items()}.values():
+        error.add_note(f"raised in the run {address(key)}")
+    lines = [f"{address(key)}: {type(e).__name__}: {e}" for key, e in failures.items()]
+    lines[5:] = [f"and {len(lines) - 5} more"] * (len(lines) > 5)
+    error = SweepError(
+        f"{len(failures)} of {len(jobs)} runs failed; the others are in runs, an attribute of this error.\n"
+        + "\n".join(lines),
+        runs,
+        failures,
+    )
+    error.__cause__ = next(iter(failures.values()))
+    return error
