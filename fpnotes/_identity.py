@@ -21,6 +21,7 @@ import reprlib
 import types
 import zlib
 from functools import cached_property, lru_cache, partial
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -67,10 +68,10 @@ class _Reader:
 
     def __init__(self, argument):
         self.digest = hashlib.sha256()
-        self.path = [argument]
+        self.path: list[str] = [argument]
         self.seen = {}  # each object is read once: that ends cycles
 
-    def refuse(self, value, reason):
+    def refuse(self, value, reason) -> NoReturn:
         argument, *where = self.path
         piece = _SHORT.repr(value) + (f" ({', '.join(where[:5])})" if where else "")
         raise TypeError(
@@ -78,14 +79,15 @@ class _Reader:
             f"{reason}: leave it out, or sweep without a folder"
         ) from None
 
-    def put(self, kind, data=b""):
+    def put(self, kind, data: Any = b""):
         data = data if isinstance(data, bytes) else str(data).encode("utf-8", "surrogatepass")
         self.digest.update(f"{kind} {len(data)}:".encode())
         self.digest.update(data)
 
     def read(self, value, piece=None):
         """Read a value; ``piece`` says in error messages which part of the whole it is."""
-        self.path += [piece] * (piece is not None)
+        if piece is not None:
+            self.path.append(piece)
         if not self._plain(value) and not self._named(value):
             key = id(value)
             if key in self.seen:

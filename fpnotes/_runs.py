@@ -5,6 +5,7 @@ import os
 import re
 import warnings
 from importlib.metadata import PackageNotFoundError, version
+from zipfile import ZipFile
 
 from fpnotes._identity import fingerprint, readable
 from fpnotes.training import History
@@ -75,6 +76,8 @@ def load_run(path, line):
         When it cannot be read: it may be whole.
     """
     try:
+        with ZipFile(path) as archive:  # closes a file that is none, as np.load does not
+            archive.testzip()
         history, written = History.load(path)
         if written[-_DIGITS:] == line[-_DIGITS:]:
             return history

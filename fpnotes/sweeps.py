@@ -3,21 +3,26 @@
 import pickle
 import re
 import sys
+import traceback
 import warnings
 from collections.abc import Iterable, Mapping
 from concurrent.futures import CancelledError, as_completed
 from contextlib import closing
 
-from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
+from fpnotes._blas import one_blas_thread
 from fpnotes._identity import readable
 from fpnotes._inputs import count, positive
 from fpnotes._paths import writable_folder
 from fpnotes._runs import address, describe, file_name, find_files, load_run
-from fpnotes.training import train
+from fpnotes.training import History, train
 
 __all__ = ["SweepError", "sweep"]
+
+Key = tuple[
+    str, float | str, int | None
+]  # a rule's name, lr (of a function of the step its name), seed
 
 
 class SweepError(RuntimeError):
@@ -47,7 +52,7 @@ def sweep(
     progress=True,
     settings="",
     **options,
-):
+) -> dict[Key, History]:
     """Train once for every rule, learning rate and seed, on as many cores or machines as there are.
 
     Every run uses one BLAS thread, so that runs can share cores, and so that its numbers are the same
@@ -76,8 +81,8 @@ def sweep(
     progress : bool
         Show a progress bar over runs.
     settings : str
-        Anything else that a run depends on and that its arguments do not show. Runs with other settings
-        are other runs.
+        Anything else that a run in a folder depends on and that its arguments do not show, such as what a
+        rule reads from a file. Runs with other settings are other runs.
     **options
         Of :func:`fpnotes.training.train`.
 
@@ -103,9 +108,12 @@ def sweep(
     function; the code of the rule, of the options' functions and of all functions that these use; the values
     that they refer to; the learning rate, the seed, the number of steps, the other options and
     ``settings``. Comments do not count. A fingerprint of all this ends the file's name, so that sweeps of
-    several tasks can share a folder. Functions of an installed package are known by their name and the
-    package's version, those of fpnotes and of Python by their name alone: a run of another version of fpnotes
-    is taken, and its file says which version that was.
+    several tasks can share a folder.
+
+    Functions of an installed package are known by their name and the package's version, those of fpnotes and
+    of Python by their name alone: a run of another version of fpnotes is taken, and its file says which
+    version that was. The code of functions of your own is what Python has compiled, which the next Python, as
+    3.12 after 3.11, does in another way: their runs are repeated then.
 
     A file that is damaged is renamed to end in ``.damaged`` and its run repeated, with a warning. A run that
     cannot be written is returned all the same, with a warning.
@@ -114,6 +122,8 @@ def sweep(
         raise TypeError(f"task must be a Task or a function of the seed, not {task!r}")
     if executor is not None and not hasattr(executor, "submit"):
         raise TypeError(f"executor must be a concurrent.futures.Executor, not {executor!r}")
+    if not isinstance(settings, str):
+        raise TypeError(f"settings must be text, not {settings!r}")
     steps, jobs = count("steps", steps), _jobs(rates, seeds)
     done, failures, unsaved = {}, {}, {}
     paths, lines = dict.fromkeys(jobs), dict.fromkeys(jobs, "")
@@ -174,12 +184,12 @@ def _warn(message):
     warnings.warn(message, RuntimeWarning, stacklevel=3)
 
 
-def _jobs(rates, seeds):
+def _jobs(rates, seeds) -> dict[Key, tuple]:
     """Return ``{(rule's name, lr, seed): (rule, lr)}``, or raise where two could not be told apart."""
-    if not isinstance(rates, Mapping) or not rates:
-        raise TypeError(
-            f"rates must be a dict {{rule: [lr, ...]}} of one rule or more, not {rates!r}"
-        )
+    if not isinstance(rates, Mapping):
+        raise TypeError(f"rates must be a dict {{rule: [lr, ...]}}, not {rates!r}")
+    if not rates:
+        raise ValueError("rates must hold one rule or more, as in {gradient: [0.1]}")
     lists = {}
     for rule, lrs in rates.items():
         if not callable(rule):
@@ -202,7 +212,8 @@ def _jobs(rates, seeds):
 
 def _list(name, values, example):
     """Return ``values`` as a list that is not empty, or raise; a generator is walked here, once."""
-    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+    scalar = isinstance(values, (str, bytes)) or getattr(values, "ndim", 1) == 0
+    if scalar or not isinstance(values, Iterable):
         raise TypeError(f"{name} must hold a list, such as {example}, not {values!r}")
     values = list(values)
     if not values:
@@ -241,7 +252,7 @@ def _results(todo, executor):
     try:
         for key, arguments in todo.items():
             try:
-                futures[executor.submit(_run, *arguments)] = key
+                futures[executor.submit(_run_in_pool, *arguments)] = key
             except Exception as error:  # the pool has broken down, or was shut down
                 yield key, lambda error=error: _raise(error)
         for future in as_completed(futures):
@@ -257,23 +268,9 @@ def _raise(error):
 
 def _run(task, rule, lr, seed, steps, path, line, options):
     """Train once; return the finished run, and why it could not be kept in its file, or None."""
-    try:
-        with threadpool_limits(1):
-            history = train(
-                task(seed) if callable(task) else task,
-                rule,
-                lr,
-                steps,
-                seed=seed,
-                progress=False,
-                **options,
-            )
-    except Exception as error:
-        try:
-            pickle.loads(pickle.dumps(error))
-        except Exception:  # on its way back from a process it would break the pool
-            raise RuntimeError(f"{type(error).__name__}: {error}") from error
-        raise
+    with one_blas_thread():
+        task = task(seed) if callable(task) else task
+        history = train(task, rule, lr, steps, seed=seed, progress=False, **options)
     problem = None
     if path and not history.interrupted:
         try:
@@ -281,6 +278,26 @@ def _run(task, rule, lr, seed, steps, path, line, options):
         except Exception as error:  # a full disk must not cost a finished run
             problem = f"{type(error).__name__}: {error}"
     return history, problem
+
+
+def _run_in_pool(*arguments):
+    """Do the same where an error may have to come back from another process."""
+    try:
+        return _run(*arguments)
+    except Exception as error:
+        failure = _portable(error)
+    raise failure  # here, where it takes no other error along
+
+
+def _portable(error):
+    """Return an error that can be pickled: one that cannot would break a pool of processes."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        portable = RuntimeError(f"{type(error).__name__}: {error}")
+        portable.add_note("".join(traceback.format_exception(error)))
+        return portable
+    return error
 
 
 def _failed(jobs, runs, failures):

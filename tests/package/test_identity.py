@@ -14,6 +14,7 @@ import threading
 from functools import partial
 from pathlib import Path
 
+import autograd
 import autograd.numpy as anp
 import numpy as np
 import pytest
@@ -38,7 +39,7 @@ def closure(value):
     return lambda: value
 
 
-def draw(seed):
+def draw(seed, **options):
     return lambda r: r * seed
 
 
@@ -127,7 +128,7 @@ DIFFERENT = {
     "entries": [CUBE, CUBE + 1e-15, CUBE[::-1], CUBE.reshape(2, 4), CUBE.reshape(4, 2)]
     + [CUBE.astype(dtype) for dtype in ("f4", "i8", ">f8", "O", "c16", "U4", "m8[s]", "m8[ms]")],
     "dtypes": [np.float32, np.dtype("f4"), np.dtype("f8"), np.dtype([("a", "f4")]), float],
-    "masks": [np.ma.array([1, 2], mask=[0, 1]), np.ma.array([1, 2]), np.array([1, 2])],
+    "masks": [np.ma.array([1, 2], mask=[False, True]), np.ma.array([1, 2]), np.array([1, 2])],
     "code": [
         function("def f(x): return x + 1"),
         function("def f(x): return x + 1.0"),
@@ -257,6 +258,8 @@ DIFFERENT = {
     + [fp.Dale(fp.gradient, signs) for signs in ([1, 1], [1, -1])],
     "curves": ["tanh", fp.tanh, fp.relu, fp.powerlaw(2), fp.powerlaw(3), fp.powerlaw(2, 0.5)]
     + [fp.as_activation(lambda z: z), fp.as_activation(lambda z: 2 * z)],
+    "derivatives": [autograd.grad(lambda r: r), autograd.grad(lambda r: 2 * r)],
+    "vectorized": [np.vectorize(lambda r: r), np.vectorize(lambda r: 2 * r)],
     "tasks": [
         task,
         dataclasses.replace(task, W0=np.eye(2)),
@@ -378,7 +381,7 @@ def test_a_used_memory_and_a_used_generator_are_other_ones():
 
 def test_an_object_may_say_what_of_it_counts():
     class Counting(Scaled):
-        calls = ()
+        calls: tuple = ()
 
         def __reduce__(self):
             return Counting, (self.scale,)
@@ -401,6 +404,7 @@ def modules(tmp_path, monkeypatch):
     def write(**sources):
         for name in set(sys.modules) - before:
             del sys.modules[name]
+        name = ""
         for name, source in sources.items():
             path = tmp_path / f"{name.replace('.', '/')}.py"
             path.parent.mkdir(exist_ok=True)
