@@ -72,7 +72,7 @@ def _array(name, value):
 
 @primitive
 def _fixed_point(W, x, f, r0, tol, max_steps, method):
-    return solve(W, x, f, r0=r0, tol=tol, max_steps=max_steps, method=method).r
+    return solve(W, x, f, r0=r0, tol=tol, max_steps=max_steps, method=method).r.copy()
 
 
 def _gain(f, r, W, x):

@@ -5,7 +5,7 @@ residual of the very r that is returned. A sample that fails neither spoils the 
 """
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property, partial
 
 import numpy as np
@@ -37,9 +37,17 @@ class ConvergenceError(RuntimeError):
         self.point = point
 
 
-@dataclass(frozen=True, eq=False)
+def _read_only(a):
+    a.flags.writeable = False
+    return a
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class FixedPoint:
-    """Fixed points of a network, one a sample, and how the solve went.
+    """Fixed points of a network, one per sample, and how the solve went.
+
+    ``point[ok]``, with a boolean mask, a slice or an array of indices, holds the chosen samples alone. Its
+    arrays are read-only, so that the certificate stays true of them: work in a copy, ``point.r.copy()``.
 
     Attributes
     ----------
@@ -58,7 +66,7 @@ class FixedPoint:
     converged : (...) bool array
         Whether ``residual`` is at most tol · max(1, largest ``|r|``), and it and every gain are finite.
     steps : (...) int array
-        Evaluations of f(W r + x) that it took to find r, a sample; 0 where one linear solve did.
+        Evaluations of f(W r + x) that each sample took to find r; 0 where one linear solve did.
     """
 
     r: np.ndarray
@@ -69,6 +77,51 @@ class FixedPoint:
     residual: np.ndarray
     converged: np.ndarray
     steps: np.ndarray
+
+    def __post_init__(self):
+        """Copy whatever can still be written to."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, np.ndarray) and value.flags.writeable:
+                object.__setattr__(self, field.name, _read_only(value.copy()))
+
+    def __repr__(self):
+        """Return one line: how large the network and the batch are, and how the solve went."""
+        n, m = len(self.W), np.size(self.converged)
+        return (
+            f"FixedPoint({n} neuron{'s' * (n != 1)}, {m} sample{'s' * (m != 1)}, "
+            f"{np.sum(self.converged)} converged, "
+            f"largest residual {np.max(self.residual, initial=0):.3g})"
+        )
+
+    def __getitem__(self, samples):
+        """Return the FixedPoint of some of the samples, of the same W.
+
+        Parameters
+        ----------
+        samples : mask, array of indices, slice or int
+            Anything that picks from an array of the shape of ``converged``.
+
+        Raises
+        ------
+        IndexError
+            When there are no such samples, or when this is a single unbatched sample.
+        """
+        shape, n = np.shape(self.converged), len(self.W)
+        if not shape:
+            raise IndexError("this FixedPoint is of a single sample: there are none to choose from")
+        try:
+            rows = np.arange(np.size(self.converged)).reshape(shape)[samples]
+        except IndexError as error:
+            raise IndexError(f"no such samples in a FixedPoint of shape {shape}: {error}") from None
+        neurons = ("r", "gain", "x", "recurrent")
+        return FixedPoint(
+            **{name: _read_only(getattr(self, name).reshape(-1, n)[rows]) for name in neurons},
+            W=self.W,
+            residual=self.residual.ravel()[rows],
+            converged=self.converged.ravel()[rows],
+            steps=self.steps.ravel()[rows],
+        )
 
     @cached_property
     def spectral_abscissa(self):
@@ -81,7 +134,7 @@ class FixedPoint:
             known = np.isfinite(np.abs(gain).max(axis=1) * np.abs(self.W).max())
         abscissa = np.full(len(gain), np.nan, gain.dtype)
         abscissa[known] = spectral_abscissa(self.W, gain[known])
-        return abscissa.reshape(self.converged.shape)[()]
+        return _read_only(abscissa.reshape(self.converged.shape))[()]
 
     @property
     def stable(self):
@@ -191,11 +244,11 @@ def solve(
     converged &= np.isfinite(gain).all(axis=1)
     samples = x.shape[:-1]
     point = FixedPoint(
-        r=r,
-        gain=gain.reshape(x.shape),
-        x=x,
-        recurrent=recurrent.reshape(x.shape),
-        W=W,
+        r=_read_only(r),
+        gain=_read_only(gain.reshape(x.shape)),
+        x=_read_only(x),
+        recurrent=_read_only(recurrent.reshape(x.shape)),
+        W=_read_only(W),
         residual=residual.reshape(samples)[()],
         converged=converged.reshape(samples)[()],
         steps=steps.reshape(samples)[()],

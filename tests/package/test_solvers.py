@@ -465,6 +465,96 @@ class TestArguments:
         assert a != fp.solve(np.eye(2) / 2, np.ones(2))
 
 
+ARRAYS = ("r", "gain", "x", "recurrent", "W", "residual", "converged", "steps")
+
+
+class TestFixedPoint:
+    def batch(self):
+        """Three samples of r = relu(r² + x), of which the second has no fixed point."""
+        return fp.solve([[1.0]], [[0.1], [1.0], [0.2]], "powerlaw", on_failure="ignore")
+
+    @pytest.mark.parametrize(
+        "samples", [[True, False, True], [0, 2], slice(None, None, 2), np.array([[2, 0], [0, 0]])]
+    )
+    def test_samples_can_be_chosen(self, samples):
+        point = self.batch()
+        some = point[samples]
+        assert some.converged.all() and some.W is point.W
+        for name in ARRAYS:
+            if name != "W":
+                expected = getattr(point, name)[samples]
+                np.testing.assert_array_equal(getattr(some, name), expected)
+        np.testing.assert_array_equal(some.spectral_abscissa, point.spectral_abscissa[samples])
+
+    def test_what_did_not_converge_can_be_left_out(self):
+        point = self.batch()
+        some = point[point.converged]
+        error = np.ones_like(some.r)
+        with pytest.raises(fp.ConvergenceError, match="1 of 3 samples"):
+            fp.gradient(point.W, point, np.ones_like(point.r), 1.0)
+        expected = fp.gradient(point.W, fp.solve(point.W, some.x, "powerlaw"), error, 1.0)
+        np.testing.assert_allclose(fp.gradient(point.W, some, error, 1.0), expected, rtol=1e-6)
+
+    def test_one_sample_of_a_batch_is_as_if_solved_alone(self):
+        W, x = network(23, 0.5, n=4, m=6)
+        deep = fp.solve(W, x.reshape(2, 3, 4))
+        one, row = deep[1, 2], deep[1]
+        assert one.r.shape == (4,) and one.converged.shape == () and one.stable
+        assert row.r.shape == (3, 4) and row.stable.shape == (3,)
+        np.testing.assert_array_equal(one.r, deep.r[1, 2])
+        np.testing.assert_array_equal(row.recurrent, deep.recurrent[1])
+
+    def test_no_samples_at_all(self):
+        none = self.batch()[[False, False, False]]
+        assert none.r.shape == (0, 1) and none.residual.shape == none.spectral_abscissa.shape == (
+            0,
+        )
+
+    def test_samples_that_are_not_there(self):
+        point = self.batch()
+        for samples in (3, [True, False], (0, 0), "r", [0.5]):
+            with pytest.raises(
+                IndexError, match=r"no such samples in a FixedPoint of shape \(3,\)"
+            ):
+                point[samples]
+        with pytest.raises(IndexError, match="of a single sample"):
+            point[0][0]
+
+    def test_nothing_can_be_written_into_it(self):
+        point = self.batch()
+        for result in (point, point[1:], point[0], fp.solve([[0.5]], [1.0])):
+            for name in (*ARRAYS, "spectral_abscissa"):
+                value = getattr(result, name)
+                with pytest.raises((ValueError, TypeError)):  # a scalar cannot be assigned into
+                    value[...] = 0
+                with pytest.raises(AttributeError):
+                    setattr(result, name, value)
+            mine = result.r.copy()
+            mine += 1
+
+    def test_one_made_by_hand_copies_its_arrays(self):
+        x, W, yes = np.ones((1, 1)), np.zeros((1, 1)), np.array([True])
+        point = fp.FixedPoint(x, x, x, x, W, np.zeros(1), yes, np.ones(1, int))
+        W += 1
+        x += 1  # which stayed writeable
+        assert point.r == 1 and point.W == 0
+
+    def test_it_is_one_line_in_print(self):
+        point = self.batch()
+        assert repr(point) == (
+            f"FixedPoint(1 neuron, 3 samples, 2 converged, largest residual {point.residual[1]:.3g})"
+        )
+        assert repr(point[0]).startswith("FixedPoint(1 neuron, 1 sample, 1 converged")
+        assert repr(fp.solve(np.eye(2), np.ones((0, 2)))) == (
+            "FixedPoint(2 neurons, 0 samples, 0 converged, largest residual 0)"
+        )
+
+
+def test_rates_that_autograd_may_differentiate_belong_to_the_caller():
+    r = fp.fixed_point(np.zeros((1, 1)), np.ones(1))
+    r += 1
+
+
 class TestMethods:
     @pytest.mark.parametrize("activation", ["tanh", "relu", "softplus", "powerlaw"])
     @pytest.mark.parametrize("method", METHODS)
