@@ -5,7 +5,7 @@ A task is anything with ``W0``, ``activation``, ``batches(rng)``, ``loss(r, y)``
 so that a new task is one function.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import autograd.numpy as anp
@@ -21,18 +21,20 @@ from fpnotes.solvers import solve
 __all__ = ["Digits", "LinearRegression", "Task", "cross_entropy", "mean_squared_error"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Task:
     """Learn W so that the fixed points for inputs x have a small loss.
+
+    A task holds copies of the arrays it is given, and they are read-only. Tasks are compared by identity.
 
     Parameters
     ----------
     W0 : (N, N) array_like
         Weights before training.
     x : (m, N) array_like
-        Inputs, a row a sample.
+        Inputs, one row per sample, m ≥ 1.
     y : array_like of m rows
-        Targets, in whatever form the loss takes.
+        Targets, one row per sample, in whatever form the loss takes.
     loss : callable
         ``loss(r, y)`` returns J for rates r of shape (m, N), written with ``autograd.numpy``.
     activation : str, Activation or callable
@@ -41,7 +43,7 @@ class Task:
     Raises
     ------
     ValueError, TypeError
-        When shapes do not match, or a value is not finite.
+        When shapes do not match, there are no samples, or W0 or x is not finite.
     """
 
     W0: np.ndarray
@@ -52,17 +54,31 @@ class Task:
 
     def __post_init__(self):
         """Check what was given."""
-        object.__setattr__(self, "W0", square_matrix("W0", self.W0))
-        object.__setattr__(self, "x", rows_of("x", self.x, len(self.W0)))
-        object.__setattr__(self, "y", np.asarray(self.y))
-        object.__setattr__(self, "activation", as_activation(self.activation))
-        if self.x.ndim != 2 or self.y.shape[:1] != self.x.shape[:1]:
+        W0 = square_matrix("W0", self.W0)
+        x = rows_of("x", self.x, len(W0))
+        try:
+            y = np.asarray(self.y)
+        except ValueError as error:
+            raise ValueError(f"y must have one row per sample, all of one shape: {error}") from None
+        self._set(W0=W0, x=x, y=y, activation=as_activation(self.activation))
+        if x.ndim != 2 or y.shape[:1] != x.shape[:1]:
             raise ValueError(
-                f"x and y must have one row a sample; their shapes are {self.x.shape} and "
-                f"{self.y.shape}"
+                f"x and y must have one row per sample; their shapes are {x.shape} and {y.shape}"
             )
+        if len(x) == 0:
+            raise ValueError("x must hold at least one sample, and has none")
+        if not callable(self.loss):
+            raise TypeError(f"loss must be a function of (r, y), not {self.loss!r}")
 
-    def batches(self, rng):
+    def _set(self, **fields):
+        """Set fields: of arrays, copies that cannot be written to."""
+        for name, value in fields.items():
+            if isinstance(value, np.ndarray):
+                value = value.copy()
+                value.flags.writeable = False
+            object.__setattr__(self, name, value)
+
+    def batches(self, rng) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield the inputs and targets of each training step, without end: here all, at every step."""
         while True:
             yield self.x, self.y
@@ -77,7 +93,7 @@ def mean_squared_error(r, y):
     return ((r - y) ** 2).sum() / len(r)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LinearRegression(Task):
     """Learn the linear map x ↦ y with a linear recurrent network; [ZR24] section 3."""
 
@@ -86,9 +102,9 @@ class LinearRegression(Task):
 
     def __post_init__(self):
         """Check that targets are rates."""
-        object.__setattr__(self, "loss", mean_squared_error)
+        self._set(loss=mean_squared_error)
         super().__post_init__()
-        object.__setattr__(self, "y", rows_of("y", self.y, len(self.W0)))
+        self._set(y=rows_of("y", self.y, len(self.W0)))
 
     def error(self, r, y):
         """Return ∂J/∂r = 2(r − y)/m, (m, N)."""
@@ -105,6 +121,7 @@ class LinearRegression(Task):
         n, m : int
             Neurons and samples; 200 and 100 are the published ones.
         """
+        n, m = count("n", n), count("m", m)
         rng = np.random.RandomState(2023)
         X = 0.1 * rng.randn(n, m)
         W_hat = 0.5 * rng.randn(n, n) * np.sqrt(1 / n)
@@ -127,6 +144,9 @@ class LinearRegression(Task):
         seed : int
             The paper names none.
         """
+        if w_star == 1:
+            raise ValueError("w_star must not be 1, where the neuron has no fixed point")
+        m, seed = count("m", m), count("seed", seed, least=0)
         rng = np.random.default_rng(seed)
         x = 0.1 * rng.standard_normal((m, 1))
         y = x / (1 - w_star) + 0.02 * rng.standard_normal((m, 1))
@@ -141,7 +161,7 @@ def cross_entropy(scores, labels):
     return anp.mean(anp.log(anp.sum(anp.exp(scores), axis=1)) - chosen)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Digits(Task):
     """Learn to recognize handwritten digits by the fixed points of a network; [ZR24] section 4.
 
@@ -168,23 +188,33 @@ class Digits(Task):
 
     def __post_init__(self):
         """Check readout, labels and test set."""
-        object.__setattr__(self, "loss", self._loss)
+        self._set(loss=self._loss)
         super().__post_init__()
         n = len(self.W0)
-        object.__setattr__(self, "readout", rows_of("readout", self.readout, n))
-        object.__setattr__(self, "test_x", rows_of("test_x", self.test_x, n))
-        object.__setattr__(self, "test_y", np.asarray(self.test_y))
-        object.__setattr__(self, "batch_size", count("batch_size", self.batch_size))
+        try:
+            test_y = np.asarray(self.test_y)
+        except ValueError as error:
+            raise ValueError(f"test_y must be whole numbers, one per sample: {error}") from None
+        self._set(
+            readout=rows_of("readout", self.readout, n),
+            test_x=rows_of("test_x", self.test_x, n),
+            test_y=test_y,
+            batch_size=count("batch_size", self.batch_size),
+        )
+        if self.readout.ndim != 2 or len(self.readout) == 0:
+            raise ValueError(
+                f"readout must be a (K, {n}) matrix, not of shape {self.readout.shape}"
+            )
         for name, x, y in (("y", self.x, self.y), ("test_y", self.test_x, self.test_y)):
             if y.dtype.kind not in "iu" or y.shape != x.shape[:1]:
-                raise ValueError(f"{name} must be a label a sample, {len(x)} whole numbers")
+                raise ValueError(f"{name} must be one label per sample, {len(x)} whole numbers")
             if y.size and not (0 <= y.min() and y.max() < len(self.readout)):
                 raise ValueError(f"{name} must hold labels from 0 to {len(self.readout) - 1}")
 
     def _loss(self, r, y):
         return cross_entropy(anp.dot(r, self.readout.T), y)
 
-    def batches(self, rng):
+    def batches(self, rng) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield batches of inputs and labels; the last of an epoch holds what is left."""
         while True:
             order = rng.permutation(len(self.x))
@@ -216,7 +246,10 @@ class Digits(Task):
         solve, **solver
             How fixed points are found: :func:`fpnotes.solvers.solve` and its options.
         """
+        limit = None if limit is None else count("limit", limit)
         x, y = self.test_x[:limit], self.test_y[:limit]
+        if len(x) == 0:
+            raise ValueError("test_x must hold at least one sample to test on, and has none")
         point = solve(W, x, self.activation, **solver)
         return point, float(self.loss(point.r, y)), self.accuracy(point.r, y)
 
@@ -240,6 +273,7 @@ class Digits(Task):
         **data
             Further options of :func:`fpnotes.digits.load_digits`, such as cache.
         """
+        n, seed = count("n", n), count("seed", seed, least=0)
         images = load_digits(full, **data)
         rng = np.random.default_rng(seed)
         W0 = 0.5 * rng.standard_normal((n, n)) / np.sqrt(n)

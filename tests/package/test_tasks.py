@@ -1,6 +1,8 @@
 """Tasks: the published draws, and what a task of one's own needs."""
 
 import pickle
+from functools import partial
+from typing import Any
 
 import autograd.numpy as anp
 import numpy as np
@@ -9,7 +11,13 @@ import pytest
 from fpnotes import solve
 from fpnotes.digits import load_digits
 from fpnotes.rules import linearized
-from fpnotes.tasks import Digits, LinearRegression, Task, cross_entropy
+from fpnotes.tasks import (
+    Digits,
+    LinearRegression,
+    Task,
+    cross_entropy,
+    mean_squared_error,
+)
 from fpnotes.training import train
 
 
@@ -74,7 +82,7 @@ def test_the_error_of_a_task_is_the_derivative_of_its_loss(seed):
     [
         ({"W0": np.ones((2, 3))}, "W0 must be a square"),
         ({"x": np.ones((4, 2))}, r"x must have shape \(\.\.\., 3\)"),
-        ({"y": np.ones((5, 3))}, "x and y must have one row a sample"),
+        ({"y": np.ones((5, 3))}, "x and y must have one row per sample"),
         ({"y": np.full((4, 3), np.nan)}, "y must be finite"),
     ],
 )
@@ -82,6 +90,64 @@ def test_what_does_not_match_is_named(options, message):
     good = {"W0": np.zeros((3, 3)), "x": np.ones((4, 3)), "y": np.ones((4, 3))}
     with pytest.raises(ValueError, match=message):
         LinearRegression(**good | options)
+
+
+def test_a_task_keeps_copies_that_cannot_be_changed():
+    W0, x, y = np.zeros((3, 3)), np.ones((4, 3)), np.ones((4, 3))
+    for task in (Task(W0, x, y, mean_squared_error), LinearRegression(W0, x, y)):
+        for array in (W0, x, y):
+            array += 5
+        assert not task.W0.any() and (task.x == 1).all() and (task.y == 1).all()
+        for array in (W0, x, y):
+            array -= 5
+        for array in (task.W0, task.x, task.y):
+            with pytest.raises(ValueError, match="read-only"):
+                array[0] = 7
+        with pytest.raises(AttributeError, match="cannot assign to field 'x'"):
+            task.x = x  # type: ignore[misc]
+
+
+def test_tasks_are_compared_by_identity():
+    one, other = (LinearRegression.one_neuron(0.5) for _ in range(2))
+    assert one == one and one != other and one in [other, one] and len({one, other}) == 2
+
+
+def task_of(**fields: Any):
+    return Task(**{"W0": np.zeros((1, 1)), "x": [[1], [2]], "y": [[1], [2]], "loss": len, **fields})
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: LinearRegression(np.zeros((3, 3)), np.ones((0, 3)), np.ones((0, 3))),
+            "one sample",
+        ),
+        (lambda: task_of(y=[[1], [2, 3]]), "y must have one row per"),
+        (lambda: LinearRegression.published(n=0), "n must be at least 1"),
+        (lambda: LinearRegression.one_neuron(w_star=1), "w_star must not be 1"),
+        (lambda: LinearRegression.one_neuron(seed=-1), "seed must be at least 0"),
+    ],
+)
+def test_what_no_network_can_learn_from_is_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: task_of(loss="mse"), "loss must be a function"),
+        (partial(LinearRegression.one_neuron, **{"seed": 1.5}), "seed must be a whole number"),
+        (lambda: LinearRegression.one_neuron(seed=True), "seed must be a whole number"),
+        (partial(Digits.published, **{"seed": [1, 2]}), "seed must be a whole number"),
+        (partial(Digits.published, **{"seed": None}), "seed must be a whole number"),
+        (partial(LinearRegression.published, **{"m": 10.0}), "m must be a whole number"),
+    ],
+)
+def test_what_has_the_wrong_type_is_named(make, message):
+    with pytest.raises(TypeError, match=message):
+        make()
 
 
 @pytest.fixture(scope="module")
@@ -147,12 +213,14 @@ def test_digits_are_learned_and_tested_on_others(digits):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"y": np.zeros((10, 1))}, "y must be a label a sample"),
+        ({"y": np.zeros((10, 1))}, "y must be one label per sample"),
         ({"y": np.full(10, 4)}, "y must hold labels from 0 to 3"),
-        ({"test_y": np.array([0])}, "test_y must be a label a sample"),
+        ({"test_y": np.array([0])}, "test_y must be one label per sample"),
         ({"readout": np.zeros((4, 3))}, "readout must have shape"),
         ({"test_x": np.zeros((2, 3))}, "test_x must have shape"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"readout": np.zeros(5)}, r"readout must be a \(K, 5\) matrix"),
+        ({"x": np.zeros((0, 5)), "y": np.zeros(0, int)}, "x must hold at least one sample"),
     ],
 )
 def test_wrong_digits_are_named(change, message):
@@ -167,3 +235,18 @@ def test_wrong_digits_are_named(change, message):
     Digits(**good)
     with pytest.raises(ValueError, match=message):
         Digits(**{**good, **change})
+
+
+def test_a_test_set_without_images_is_refused_when_it_is_used():
+    task = Digits(
+        np.zeros((5, 5)),
+        np.zeros((3, 5)),
+        np.zeros(3, int),
+        readout=np.zeros((4, 5)),
+        test_x=np.zeros((0, 5)),
+        test_y=np.zeros(0, int),
+    )
+    with pytest.raises(ValueError, match="test_x must hold at least one sample"):
+        task.test(task.W0)
+    with pytest.raises(ValueError, match="limit must be at least 1"):
+        task.test(task.W0, 0)
