@@ -14,17 +14,29 @@ in any metric: it divides entry by entry, and entries belong to coordinates.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from fpnotes._identity import readable
 from fpnotes._inputs import positive, real_array
+from fpnotes._state import rule_name
 from fpnotes._steps import check_step, linear_response, solve_unless_singular
 from fpnotes.network import SingularityError
-from fpnotes.rules import reparameterized
 
 __all__ = ["Adam", "Dale", "InResponse", "Momentum", "response_step"]
+
+
+def proportional_to_lr(rule):
+    """Return whether a rule's step is η times something that does not depend on η.
+
+    A rule whose step is not says so by an attribute ``proportional_to_lr = False``. It is looked up
+    through partial functions and through rules made from a rule. A function that says nothing is trusted.
+    """
+    while isinstance(rule, partial):
+        rule = rule.func
+    return bool(getattr(rule, "proportional_to_lr", True))
 
 
 class FromRule:
@@ -32,6 +44,12 @@ class FromRule:
 
     rule: Callable[..., Any]
     parameters: tuple[str, ...] = ()
+    keeps_proportion = True  # of the step to lr, where the rule inside has it
+
+    @property
+    def proportional_to_lr(self):
+        """Whether the step is η times something that does not depend on η."""
+        return self.keeps_proportion and proportional_to_lr(self.rule)
 
     def __init__(self, rule, suffix):
         if not callable(rule):
@@ -74,8 +92,9 @@ class Momentum(FromRule):
     def __call__(self, W, point, error, lr):
         """Return dW, (N, N), and remember it."""
         dW = self.rule(W, point, error, lr)
-        self.step = dW if self.step is None else self.beta * self.step + dW
-        return self.step
+        # Copies: the rule may use its array again, and the caller this one.
+        self.step = np.array(dW) if self.step is None else self.beta * self.step + dW
+        return self.step.copy()
 
 
 class Adam(FromRule):
@@ -100,18 +119,20 @@ class Adam(FromRule):
     Raises
     ------
     ValueError, TypeError
-        When a number is out of range, the rule cannot be called, or it is
-        :func:`~fpnotes.rules.reparameterized`, whose step is not proportional to lr.
+        When a number is out of range, the rule cannot be called, or its step is not proportional to lr: it
+        is :func:`~fpnotes.rules.reparameterized`, an :class:`InResponse`, a :class:`Dale`, a rule made
+        from one of them, or one of yours with an attribute ``proportional_to_lr = False``.
     """
 
     parameters = ("beta1", "beta2", "epsilon")
 
     def __init__(self, rule, beta1=0.9, beta2=0.999, epsilon=1e-8):
         super().__init__(rule, "+adam")
-        if rule is reparameterized:
+        if not proportional_to_lr(rule):
             raise ValueError(
-                "rule must give steps proportional to lr, and reparameterized does not: use "
-                "InResponse(Adam(response_step)), or Adam(linearized)"
+                f"rule must give steps proportional to lr, and those of {rule_name(rule)} are not: "
+                "use Adam(linearized), or put Adam inside, as in InResponse(Adam(response_step)) or "
+                "Dale(Adam(linearized), signs)"
             )
         self.beta1, self.beta2 = _fraction("beta1", beta1), _fraction("beta2", beta2)
         self.epsilon = positive("epsilon", epsilon)
@@ -166,6 +187,8 @@ class InResponse(FromRule):
     half of the digits would be lost.
     """
 
+    keeps_proportion = False
+
     def __init__(self, step):
         super().__init__(step, "")
 
@@ -173,7 +196,7 @@ class InResponse(FromRule):
         """Return dW, (N, N)."""
         W, error, lr = check_step(W, point, error, lr)
         B = linear_response(W, point, error)[0]
-        BD = B @ self.rule(W, point, error, lr)
+        BD = B @ self.rule(W.copy(), point, error, lr)
         dW = solve_unless_singular(np.eye(len(W), dtype=W.dtype) + BD, BD @ B)
         if dW is None:
             raise SingularityError(f"a step of lr={lr:g} lands on a singular A, which no W has")
@@ -192,7 +215,7 @@ class Dale(FromRule):
     rule : callable
         The rule to follow.
     signs : (N,) array_like
-        s, +1 for a neuron that excites and −1 for one that inhibits, a column of W each.
+        s, +1 for a neuron that excites and −1 for one that inhibits, one per column of W.
 
     Notes
     -----
@@ -200,6 +223,7 @@ class Dale(FromRule):
     """
 
     parameters = ("signs",)
+    keeps_proportion = False  # a step is cut off where a weight would change its sign
 
     def __init__(self, rule, signs):
         super().__init__(rule, "+dale")
@@ -218,9 +242,9 @@ class Dale(FromRule):
         broken = int((self.signs * W < 0).sum())
         if broken:
             raise ValueError(
-                f"{broken} weights of W have not the sign of their neuron: W must obey the law"
+                f"{broken} weights of W do not have the sign of their neuron: W must obey the law"
             )
-        dW = self.rule(W, point, error, lr)
+        dW = self.rule(W.copy(), point, error, lr)
         return np.where(self.signs * (W + dW) < 0, -W, dW)
 
 

@@ -186,6 +186,9 @@ def natural(W, point, error, lr, *, covariance=None):
     return -lr * (error @ B.T).T @ (whitened @ B)
 
 
+reparameterized.proportional_to_lr = False  # pyright: ignore[reportFunctionMemberAccess]
+
+
 def _sum_of_outer(factors, point, error):
     """Return Σ over samples of left rightᵀ, (N, N), a matrix product for each part of the batch.
 

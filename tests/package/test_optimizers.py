@@ -118,9 +118,67 @@ def test_adam_depends_on_coordinates():
         assert np.allclose(there, Q.T @ here @ Q, rtol=1e-8, atol=1e-10) is kept
 
 
-def test_adam_refuses_a_step_that_is_not_proportional_to_lr():
-    with pytest.raises(ValueError, match=r"InResponse\(Adam\(response_step\)\)"):
-        Adam(reparameterized)
+def bounded(W, point, error, lr):
+    """Return a gradient step whose entries stay below lr, however large the slope."""
+    return np.clip(gradient(W, point, error, 1.0), -lr, lr)
+
+
+bounded.proportional_to_lr = False  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        reparameterized,
+        partial(reparameterized),
+        Momentum(reparameterized),
+        partial(Momentum(partial(reparameterized)), lr=1),
+        InResponse(response_step),
+        Momentum(Dale(linearized, [1, -1])),
+        bounded,
+        Momentum(bounded),
+    ],
+)
+def test_adam_refuses_a_step_that_is_not_proportional_to_lr(rule):
+    with pytest.raises(
+        ValueError, match=r"those of .* are not.*InResponse\(Adam\(response_step\)\)"
+    ):
+        Adam(rule)
+
+
+def test_adam_takes_every_step_that_is_proportional_to_lr():
+    for rule in (gradient, partial(gradient, tol=1e-6), Momentum(linearized), constant(np.eye(2))):
+        assert Adam(rule).proportional_to_lr
+
+
+@pytest.mark.parametrize("wrap", [Momentum, Adam, lambda rule: Dale(rule, np.ones(8))])
+def test_a_rule_inside_may_return_the_same_array_at_every_call(wrap):
+    task = regression()
+    W = np.abs(task.W0)
+    W *= 0.5 / np.linalg.norm(W, 2)
+    buffer = np.empty_like(W)
+
+    def frugal(*arguments):
+        buffer[:] = linearized(*arguments)
+        return buffer
+
+    here, there = wrap(frugal), wrap(linearized)
+    for k in range(1, 4):
+        point, error = at(task, W)
+        dW, expected = (rule(W, point, k * error, 0.01) for rule in (here, there))
+        assert np.array_equal(dW, expected)
+        W = W + expected
+        dW[:] = np.nan  # what was returned belongs to the caller
+
+
+def test_a_rule_inside_dales_law_may_work_in_W():
+    def careless(W, point, error, lr):
+        W -= 1
+        return W
+
+    W = np.array([[0.5, -0.5], [2.0, -0.1]])
+    assert np.array_equal(Dale(careless, [1, -1])(W, None, None, 0.1), [[-0.5, -1.5], [1.0, -1.1]])
+    assert np.array_equal(W, [[0.5, -0.5], [2.0, -0.1]])
 
 
 # ---- In the response ----
@@ -215,8 +273,8 @@ def test_the_projection_is_the_nearest_matrix_that_obeys(seed):
         other = signs * rng.exponential(size=(5, 5)) * rng.choice([0, 1], (5, 5))
         # The angle at the projection is obtuse, which holds for the nearest point of a convex set only.
         assert np.sum((W + D - new) * (other - new)) <= 1e-12
-    kept = signs * (W + D) >= 0
-    assert np.array_equal(new[kept], (W + D)[kept]) and not new[~kept].any()
+    obeys = signs * (W + D) >= 0
+    assert np.array_equal(new[obeys], (W + D)[obeys]) and not new[~obeys].any()
 
 
 def test_signs_are_kept_in_training_with_momentum_inside():
@@ -233,7 +291,7 @@ def test_signs_are_kept_in_training_with_momentum_inside():
 
 
 def test_weights_that_break_the_law_are_refused():
-    with pytest.raises(ValueError, match="1 weights of W have not the sign"):
+    with pytest.raises(ValueError, match="1 weights of W do not have the sign"):
         Dale(linearized, [1, -1])([[0.1, 0.1], [0.1, -0.1]], None, None, 0.1)
     with pytest.raises(ValueError, match="W must have 3 columns"):
         Dale(linearized, [1, 1, -1])(np.zeros((2, 2)), None, None, 0.1)
