@@ -1,101 +1,22 @@
 """Training: solve, measure, update, and notice when it goes wrong."""
 
 import copy
-import os
-import sys
+import difflib
+import inspect
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 
 import numpy as np
-from tqdm.auto import trange
 
-from fpnotes._inputs import count, positive
-from fpnotes._paths import full_path
+from fpnotes._data import checksum, text_of
+from fpnotes._history import History, as_recorded
+from fpnotes._inputs import count, positive, square_matrix
+from fpnotes._progress import progress_bar
+from fpnotes._state import Checkpoint, copied_rule, has_state, rule_name
 from fpnotes.network import SingularityError
 from fpnotes.solvers import ConvergenceError, solve
 
 __all__ = ["History", "train"]
-
-
-@dataclass(repr=False)
-class History:
-    """What happened in a training run, as plain arrays.
-
-    Attributes
-    ----------
-    loss : (k + 1,) array
-        J before training and after each of the k steps that were taken, each on its step's batch.
-    W : (N, N) array
-        The weights after the last of them.
-    recorded : dict of arrays
-        What ``train`` was asked to record, a row a recording; ``"step"`` says after how many steps.
-    diverged_at : int or None
-        The number of steps taken when training broke down; None if it did not.
-    reason : str
-        In what way it broke down.
-    interrupted : bool
-        Whether the run was stopped by hand.
-    """
-
-    loss: np.ndarray
-    W: np.ndarray
-    recorded: dict[str, np.ndarray] = field(default_factory=dict)
-    diverged_at: int | None = None
-    reason: str = ""
-    interrupted: bool = False
-
-    def __repr__(self):
-        """Return one line: how far the run got, and how it ended."""
-        told = [f"{max(len(self.loss) - 1, 0)} steps", f"{len(self.W)} neurons"]
-        if len(self.loss):
-            told.insert(1, f"loss {self.loss[0]:.4g} -> {self.loss[-1]:.4g}")
-        if self.recorded:
-            told.append(f"recorded {', '.join(self.recorded)}")
-        if self.diverged_at is not None:
-            told.append(f"diverged at {self.diverged_at}: {self.reason}")
-        if self.interrupted:
-            told.append("interrupted")
-        return f"History({', '.join(told)})"
-
-    def save(self, path, settings=""):
-        """Write to an .npz file, whole or not at all; ``settings`` is a line to find again in it."""
-        path = full_path("path", path)
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        with open(part, "wb") as file:
-            np.savez_compressed(
-                file,
-                loss=self.loss,
-                W=self.W,
-                diverged_at=np.array([] if self.diverged_at is None else [self.diverged_at], int),
-                reason=np.array(self.reason),
-                interrupted=np.array(self.interrupted),
-                settings=np.array(settings),
-                allow_pickle=False,
-                **{f"recorded.{name}": values for name, values in self.recorded.items()},
-            )
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-
-    @classmethod
-    def load(cls, path):
-        """Return the history that :meth:`save` wrote, and its settings."""
-        with np.load(full_path("path", path), allow_pickle=False) as file:
-            recorded = {
-                name.removeprefix("recorded."): file[name]
-                for name in file.files
-                if name.startswith("recorded.")
-            }
-            history = cls(
-                file["loss"],
-                file["W"],
-                recorded,
-                next(iter(file["diverged_at"].tolist()), None),
-                str(file["reason"]),
-                bool(file["interrupted"]),
-            )
-            return history, str(file["settings"])
 
 
 def train(
@@ -108,6 +29,8 @@ def train(
     progress=True,
     record: Callable | dict | None = None,
     every=1,
+    unconverged="stop",
+    resume: History | None = None,
     solve=solve,
     **solver,
 ):
@@ -118,12 +41,15 @@ def train(
     task : Task
         What to learn; see :mod:`fpnotes.tasks`.
     rule : callable
-        ``rule(W, point, error, lr) -> dW``; see :mod:`fpnotes.rules`. A rule with a state, such as
-        momentum, starts as it was given and is left as it was.
-    lr : float
-        Learning rate η.
+        ``rule(W, point, error, lr) -> dW``; see :mod:`fpnotes.rules`. A run works on a copy of it, so that a
+        rule with a state, such as momentum, starts as it was given and is left as it was, whether the
+        state is in an object or in the variables of a function that made the rule. Global variables and
+        class attributes are not copied.
+    lr : float, or function of the step
+        Learning rate η, or ``lr(k)`` that returns it for step k = 0, 1, …; it is asked for all steps before
+        the first.
     steps : int
-        Number of updates.
+        Number of updates. With 0 the loss is measured, and recordings are made, but nothing is trained.
     seed : int, optional
         For the order of a task's batches.
     progress : bool
@@ -133,6 +59,15 @@ def train(
         returns the values by name.
     every : int
         Record before the first step, then after every so many steps, and after the last.
+    unconverged : {"stop", "drop"}
+        What to do about a sample whose fixed point is not found: end the run there, or leave the sample
+        out of the step, whose loss is then that of the others. ``History.dropped`` says how many were.
+    resume : History, optional
+        An earlier run of this task, rule and seed, to go on from: its W, its rule's state, and the batches
+        that come next. Its losses and recordings come first in the history returned, so that 20 steps
+        and 20 more are the same, number by number, as 40. Steps are counted through, for lr(k) and
+        ``every``; ``steps`` are those to add. The seed is that run's, and need not be given again. What
+        record, solve or task remember by themselves does not go on.
     solve : callable
         How fixed points are found; called as :func:`fpnotes.solvers.solve`.
     **solver
@@ -141,61 +76,306 @@ def train(
     Returns
     -------
     History
-        A run that breaks down (no fixed point, a step onto a singularity, numbers that are not finite) stops
-        there: the history holds all that came before and says when and why. So does one that is
-        interrupted by hand, with a warning.
+        A run that breaks down (no fixed point, a step onto a singularity, a loss, a ∂J/∂r, an update or
+        weights that are not finite) stops there: the history holds all that came before and says when
+        and why. So does one that is interrupted by hand, with a warning. A recorded value may be NaN.
 
     Raises
     ------
     ValueError, TypeError
-        When an argument has the wrong value or type; the message names it.
+        When an argument, or what a function of the caller's returns, has the wrong value, type or shape;
+        the message names it.
+
+    Notes
+    -----
+    Every function gets copies of arrays, in which it may work, and may return the same array at every call;
+    the arrays of ``point`` are read-only. An error that one of them raises comes through with a note that
+    says at which step, and its attribute ``history`` is the run until then. NumPy's floating-point
+    warnings are off during a run, which looks for numbers that are not finite itself.
     """
-    lr, steps, every = positive("lr", lr), count("steps", steps), count("every", every)
-    rule = copy.deepcopy(rule)
-    batches = task.batches(np.random.default_rng(seed))
-    W = task.W0.copy()
-    losses, kept = [], {}
-    history = History(np.empty(0), W)
+    steps, every = count("steps", steps, least=0), count("every", every)
+    _check_functions(task, rule, record, solve)
+    _check_options(solve, solver)
+    if unconverged not in ("stop", "drop"):
+        raise ValueError(f"unconverged must be 'stop' or 'drop', not {unconverged!r}")
+    if unconverged == "drop" and solver.setdefault("on_failure", "ignore") != "ignore":
+        raise ValueError("on_failure must be left out, or be 'ignore', where unconverged='drop'")
+    if seed is not None:
+        seed = count("seed", seed, least=0)
+    run = _Run(task, rule, seed, resume, solve, solver, drop=unconverged == "drop")
+    rates = _rates(lr, run.taken, steps)
+    last = run.taken + steps
+    label = f"lr {rates[0]:g}" if rates else "no steps"
+    with (
+        np.errstate(all="ignore"),
+        progress_bar(progress, total=steps, leave=False, desc=label) as bar,
+    ):
+        try:
+            for rate in [*rates, None]:
+                point, y = run.measure()
+                if record is not None and (run.taken % every == 0 or rate is None):
+                    run.record(record, point)
+                if rate is not None:
+                    run.step(point, y, rate)
+                    bar.set_postfix(loss=f"{run.measured[-1][0]:.3g}", refresh=False)
+                    bar.update()
+        except (ConvergenceError, SingularityError, FloatingPointError) as failure:
+            return run.history(diverged_at=run.taken, reason=str(failure))
+        except KeyboardInterrupt:
+            message = f"interrupted after {run.taken} of {last} steps"
+            warnings.warn(message, RuntimeWarning, stacklevel=2)
+            return run.history(interrupted=True)
+        except Exception as error:
+            error.add_note(f"raised by {run.doing} at step {run.taken} of {last}")
+            if "read-only" in str(error):
+                error.add_note("the arrays of point are read-only: work in a copy of them")
+            vars(error)["history"] = run.history()
+            raise
+    return run.history()
 
-    def measured(W, point) -> dict:
-        if callable(record):
-            return record(task, W, point)
-        return {name: function(W, point) for name, function in (record or {}).items()}
 
-    def measure(step):
-        x, y = next(batches)
-        point = solve(W, x, task.activation, **solver)
-        loss = float(task.loss(point.r, y))
-        if not np.isfinite(loss):
+class _Run:
+    """A run as far as it has come; whatever ends it, W and the rule are those after ``taken`` steps."""
+
+    def __init__(self, task, rule, seed, resume, solve, solver, drop):
+        W = square_matrix("task.W0", task.W0).copy()
+        self.task, self.solve, self.solver, self.drop = task, solve, solver, drop
+        self.given, self.rule = rule, copied_rule(rule)
+        self.taken, self.W, self.seed = 0, W, seed
+        self.measured, self.rows, self.before = [], [], {}
+        self.batch, self.expected = None, (-1, "")
+        self.doing = "task.batches"
+        if resume is not None:
+            checkpoint = _check_resume(resume, W, seed)
+            self.rule, self.seed = checkpoint.restored(rule), checkpoint.seed
+            self.taken, self.W = resume.steps, resume.W.copy()
+            # Its last loss and recording belong to the step that comes next, and are made again there.
+            losses, dropped = resume.loss[: self.taken], resume.dropped[: self.taken]
+            self.measured = list(zip(losses.tolist(), dropped.tolist(), strict=True))
+            if resume.recorded:
+                rows = resume.recorded["step"] < self.taken
+                self.before = {name: values[rows] for name, values in resume.recorded.items()}
+            self.expected = checkpoint.batch
+        self.batches: Iterator = task.batches(np.random.default_rng(self.seed))
+        self.stateful = has_state(self.rule)
+        for step in range(self.taken):
+            self.next_batch(step)
+
+    def next_batch(self, step):
+        """Return the inputs and targets of a step; raise if an earlier run saw others at that step."""
+        self.doing = "task.batches"
+        try:
+            x, y = copy.deepcopy(next(self.batches))
+        except StopIteration:
+            raise ValueError(
+                f"task.batches ended before step {step}: it must yield without end"
+            ) from None
+        if np.size(x) == 0:
+            raise ValueError("task has no samples: a batch is empty")
+        if step == self.expected[0] and _batch_sum(x, y) != self.expected[1]:
+            raise ValueError(
+                f"resume is of a run that saw another batch at step {step}: the task is another, or its "
+                "batches are drawn at random and the run had no seed"
+            )
+        return x, y
+
+    def measure(self):
+        """Solve at W for the next batch, and measure the loss."""
+        x, y = self.next_batch(self.taken)
+        self.batch = self.taken, x, y
+        self.doing, dropped = "solve", 0
+        point = self.solve(self.W.copy(), copy.copy(x), self.task.activation, **self.solver)
+        if self.drop:
+            found = np.asarray(point.converged)
+            dropped = int((~found).sum())
+            if not found.any():
+                raise ConvergenceError(f"none of {found.size} samples converged", point)
+            if dropped:
+                point, y = point[found], np.asarray(y)[found]
+        self.doing = "task.loss"
+        loss = np.asarray(self.task.loss(point.r.copy(), copy.deepcopy(y)))
+        if loss.dtype.kind not in "biuf" or loss.size != 1:
+            raise TypeError(f"task.loss must return a real number, not {_described(loss)}")
+        if not np.isfinite(loss).all():
             raise FloatingPointError("the loss is not finite")
-        losses.append(loss)
-        if record is not None and (step % every == 0 or step == steps):
-            values = measured(W, point)
-            if "step" in values:
-                raise ValueError("record cannot give the name 'step', under which train counts")
-            for name, value in {"step": step, **values}.items():
-                kept.setdefault(name, []).append(value)
+        self.measured.append((float(loss.item()), dropped))
         return point, y
 
-    step = 0
-    try:
-        bar = trange(
-            steps, disable=not progress or sys.stderr is None, leave=False, desc=f"lr {lr:g}"
+    def record(self, record, point):
+        """Record what was asked for."""
+        if callable(record):
+            self.doing = "record"
+            values = record(self.task, self.W.copy(), point)
+            if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
+                raise TypeError(f"record must return a dict of values by name, not {values!r}")
+            if "step" in values:
+                raise ValueError("record cannot give the name 'step', under which train counts")
+        else:
+            values = {}
+            for name, function in record.items():
+                self.doing = f"record[{name!r}]"
+                values[name] = function(self.W.copy(), point)
+        self.rows.append({"step": self.taken, **{k: _own(v) for k, v in values.items()}})
+
+    def step(self, point, y, lr):
+        """Take a step, wholly or not at all."""
+        self.doing = "task.error"
+        error = np.array(self.task.error(point.r.copy(), copy.deepcopy(y)))
+        _check_array("task.error", error, point.r.shape)
+        if not np.isfinite(error).all():
+            raise FloatingPointError("the error dJ/dr is not finite")
+        self.doing = name = f"rule {rule_name(self.given)}"
+        rule = copied_rule(self.rule) if self.stateful else self.rule
+        dW = np.asarray(rule(self.W.copy(), point, error, lr))
+        _check_array(name, dW, self.W.shape)
+        if not np.isfinite(dW).all():
+            raise FloatingPointError("the update is not finite")
+        W = self.W + dW
+        if not np.isfinite(W).all():
+            raise FloatingPointError("the weights are not finite after the update")
+        self.W, self.rule, self.taken = W, rule, self.taken + 1
+
+    def history(self, **end):
+        """Return what has happened until now."""
+        step, *batch = self.batch or (-1, None, None)
+        names = dict.fromkeys([*self.before, *(name for row in self.rows for name in row)])
+        count_before = len(self.before.get("step", ()))
+        recorded = {}
+        for name in names:
+            new = as_recorded([row.get(name) for row in self.rows])
+            recorded[name] = _joined(self.before.get(name), new, count_before)
+        return History(
+            loss=np.array([loss for loss, _ in self.measured]),
+            W=self.W,
+            recorded=recorded,
+            steps=self.taken,
+            dropped=np.array([dropped for _, dropped in self.measured], int),
+            checkpoint=Checkpoint.of(self.rule, self.given, self.seed, (step, _batch_sum(*batch))),
+            **end,
         )
-        for step in bar:
-            point, y = measure(step)
-            bar.set_postfix(loss=f"{losses[-1]:.3g}", refresh=False)
-            dW = rule(W, point, task.error(point.r, y), lr)
-            if not np.isfinite(dW).all():
-                raise FloatingPointError("the update is not finite")
-            W = W + dW
-        step = steps
-        measure(steps)
-    except (ConvergenceError, SingularityError, FloatingPointError) as failure:
-        history.diverged_at, history.reason = step, str(failure)
-    except KeyboardInterrupt:
-        history.interrupted = True
-        warnings.warn(f"interrupted after {step} of {steps} steps", RuntimeWarning, stacklevel=2)
-    history.W, history.loss = W, np.array(losses)
-    history.recorded = {name: np.array(values) for name, values in kept.items()}
-    return history
+
+
+def _joined(before, new, rows):
+    """Join recordings of an earlier run to new ones, as if they had been made in one run."""
+    if rows == 0:
+        return new
+    before = [None] * rows if before is None else before
+    return as_recorded([*before, *new])
+
+
+def _rates(lr, first, steps):
+    """Return the learning rate of every step."""
+    if callable(lr):
+        _check_call("lr", lr, ["k"])
+        return [positive(f"lr({k})", lr(k)) for k in range(first, first + steps)]
+    if np.ndim(lr) or isinstance(lr, Iterator):
+        raise TypeError(
+            f"lr must be a positive number or a function of the step, lr(k), not a {type(lr).__name__}"
+        )
+    return [positive("lr", lr)] * steps
+
+
+def _check_resume(history, W, seed):
+    """Return the checkpoint of a history from which a run of this size and seed can go on."""
+    if not isinstance(history, History):
+        raise TypeError(f"resume must be a History, not {type(history).__name__}")
+    checkpoint = history.checkpoint
+    if checkpoint is None:
+        raise ValueError("resume must be a History that train returned, which holds how to go on")
+    if history.W.shape != W.shape:
+        raise ValueError(
+            f"resume is of a network of {len(history.W)} neurons, and task has {len(W)}"
+        )
+    if seed not in (None, checkpoint.seed):
+        raise ValueError(f"resume is of a run with seed {checkpoint.seed}, not {seed}")
+    return checkpoint
+
+
+def _check_functions(task, rule, record, solve):
+    missing = [
+        name for name in ("W0", "activation", "batches", "loss", "error") if not hasattr(task, name)
+    ]
+    if missing:
+        raise TypeError(
+            f"task must be a Task, or have its attributes; missing: {', '.join(missing)}"
+        )
+    _check_call("rule", rule, ["W", "point", "error", "lr"])
+    _check_call("solve", solve, ["W", "x", "activation"])
+    if callable(record):
+        _check_call("record, where it is no dict,", record, ["task", "W", "point"])
+    elif record is not None:
+        if not isinstance(record, dict) or not all(isinstance(name, str) for name in record):
+            raise TypeError(
+                f"record must be a dict of functions by name, or a function, not {record!r}"
+            )
+        if "step" in record:
+            raise ValueError("record cannot give the name 'step', under which train counts")
+        for name, function in record.items():
+            _check_call(f"record[{name!r}]", function, ["W", "point"])
+
+
+def _check_call(name, function, arguments):
+    """Raise unless ``function`` can be called with these arguments."""
+    expected = f"{name} must be a function of ({', '.join(arguments)})"
+    if not callable(function):
+        raise TypeError(f"{expected}, not {function!r}")
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # written in C, and silent about it
+        return
+    try:
+        signature.bind(*arguments)
+    except TypeError as error:
+        raise TypeError(f"{expected}: {error}") from None
+
+
+def _check_options(solve, options):
+    """Raise where train and solve have no such option, and name the nearest."""
+    try:
+        parameters = list(inspect.signature(solve).parameters.values())
+    except (TypeError, ValueError):
+        return
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return
+    names = [parameter.name for parameter in parameters[3:]]
+    for option in options:
+        if option not in names:
+            own = [
+                n
+                for n, p in inspect.signature(train).parameters.items()
+                if p.kind == p.KEYWORD_ONLY
+            ]
+            near = difflib.get_close_matches(option, [*own, *names], 1)
+            raise TypeError(
+                f"train has no option {option!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+            )
+
+
+def _check_array(name, array, shape):
+    """Raise unless an array that a function returned is of real numbers and of this shape."""
+    if array.dtype.kind not in "biuf" or array.shape != shape:
+        raise (TypeError if array.dtype.kind not in "biuf" else ValueError)(
+            f"{name} must return real numbers of shape {shape}, not {_described(array)}"
+        )
+
+
+def _described(array):
+    if array.dtype == object:
+        return f"a {type(array.item()).__name__}" if array.ndim == 0 else "an array of objects"
+    return f"numbers of shape {array.shape} and dtype {array.dtype}"
+
+
+def _batch_sum(x, y):
+    """Return a checksum of a batch; empty where it holds more than numbers and text."""
+    try:
+        return checksum(text_of([np.asarray(x), np.asarray(y)]))
+    except Exception:  # targets may be anything
+        return ""
+
+
+def _own(value):
+    """Return a copy of a recorded value; of one that cannot be copied, the value."""
+    try:
+        return copy.deepcopy(value)
+    except Exception:
+        return value
