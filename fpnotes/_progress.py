@@ -8,12 +8,21 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from tqdm.auto import tqdm
 
-__all__ = ["progress_bar"]
+__all__ = ["advance", "progress_bar", "tqdm"]
 
 
 def progress_bar(show, **options):
     """Return tqdm's bar; a silent one where it is not wanted, or there is nowhere to show it."""
     try:
         return tqdm(disable=not show or sys.stderr is None, **options)
-    except ImportError:  # the notebook's bar, whose widgets are missing or broken
+    except Exception:  # widgets that are missing or broken, a console that is closed
         return tqdm(disable=True, **options)
+
+
+def advance(bar, **numbers):
+    """Move a bar on by one and show numbers beside it; where that fails, show nothing from then on."""
+    try:
+        bar.set_postfix(refresh=False, **numbers)
+        bar.update()
+    except Exception:
+        bar.disable = True

@@ -35,10 +35,12 @@ def rule_name(rule):
     return rule_name(rule.func) if isinstance(rule, partial) else type(rule).__name__
 
 
-def has_state(value, seen=()):
+def has_state(value, seen=None):
     """Return whether calling ``value`` can change something that belongs to it."""
+    seen = set() if seen is None else seen
     if isinstance(value, (*CONSTANTS, *NAMED)) or id(value) in seen:
         return False
+    seen.add(id(value))
     if isinstance(value, np.ndarray):
         return value.flags.writeable or value.base is not None or value.dtype == object
     if isinstance(value, FunctionType):
@@ -49,7 +51,7 @@ def has_state(value, seen=()):
             return True
     elif type(value) not in (partial, tuple, frozenset):
         return True
-    return any(has_state(part, (*seen, id(value))) for _, part in _parts(value))
+    return any(has_state(part, seen) for _, part in _parts(value))
 
 
 def copied_rule(rule) -> Any:
@@ -177,11 +179,7 @@ def _parts(value) -> Iterator[tuple[str, Any]]:
     """Yield what a rule, or something in it, consists of: how it is reached, and what it is now."""
     if isinstance(value, FunctionType):
         cells = zip(value.__code__.co_freevars, value.__closure__ or (), strict=True)
-        for name, cell in cells:
-            try:
-                yield f"<{name}>", cell.cell_contents
-            except ValueError:  # not yet bound
-                pass
+        yield from ((f"<{name}>", cell.cell_contents) for name, cell in cells if cell != CellType())
         for i, default in enumerate(value.__defaults__ or ()):
             yield f"({i})", default
         for name, default in (value.__kwdefaults__ or {}).items():
@@ -237,12 +235,10 @@ def _copied(value, memo, changes, path) -> Any:
         for name, cell in zip(value.__code__.co_freevars, old_cells, strict=True):
             if not any(cell is one for one in fresh):
                 continue
-            place = f"{path}<{name}>"
-            try:
+            if cell != CellType():
                 memo[id(cell)].cell_contents = part(f"<{name}>", cell.cell_contents)
-            except ValueError:  # not yet bound
-                if place in changes:
-                    memo[id(cell)].cell_contents = changes[place]
+            elif f"{path}<{name}>" in changes:  # bound since
+                memo[id(cell)].cell_contents = changes[f"{path}<{name}>"]
         if value.__defaults__:
             new.__defaults__ = tuple(part(f"({i})", d) for i, d in enumerate(value.__defaults__))
         if value.__kwdefaults__:
@@ -327,11 +323,9 @@ def _equal(a, b):
 
 def _checksums(rule):
     """Return checksums of the names and values in a rule, and of its code."""
-    values, code = [], []
+    values, code, seen = [], [], set()
 
-    def walk(value, path, seen):
-        if id(value) in seen:
-            return
+    def walk(value, path):
         if isinstance(value, FunctionType):
             values.append(f"{path}: {value.__module__}.{value.__qualname__}")
             code.append(_code_text(value.__code__))
@@ -347,10 +341,12 @@ def _checksums(rule):
                     call = base.__dict__.get("__call__")
                     if isinstance(call, FunctionType):
                         code.append(_code_text(call.__code__))
-        for name, part in _parts(value):
-            walk(part, path + name, (*seen, id(value)))
+        if id(value) not in seen:
+            seen.add(id(value))
+            for name, part in _parts(value):
+                walk(part, path + name)
 
-    walk(rule, "rule", ())
+    walk(rule, "rule")
     return checksum("\n".join(values)), checksum("\n".join(code))
 
 

@@ -9,20 +9,18 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import CancelledError, as_completed
 from contextlib import closing
 
-from tqdm.auto import tqdm
-
 from fpnotes._blas import one_blas_thread
 from fpnotes._identity import readable
 from fpnotes._inputs import count, positive
 from fpnotes._paths import writable_folder
+from fpnotes._progress import tqdm
 from fpnotes._runs import address, describe, file_name, find_files, load_run
 from fpnotes.training import History, train
 
 __all__ = ["SweepError", "sweep"]
 
-Key = tuple[
-    str, float | str, int | None
-]  # a rule's name, lr (of a function of the step its name), seed
+# A rule's name, the learning rate (of a function of the step its name), the seed.
+Key = tuple[str, float | str, int | None]
 
 
 class SweepError(RuntimeError):

@@ -11,7 +11,7 @@ import numpy as np
 from fpnotes._data import checksum, text_of
 from fpnotes._history import History, as_recorded
 from fpnotes._inputs import count, positive, square_matrix
-from fpnotes._progress import progress_bar
+from fpnotes._progress import advance, progress_bar
 from fpnotes._state import Checkpoint, copied_rule, has_state, rule_name
 from fpnotes.network import SingularityError
 from fpnotes.solvers import ConvergenceError, solve
@@ -117,8 +117,7 @@ def train(
                     run.record(record, point)
                 if rate is not None:
                     run.step(point, y, rate)
-                    bar.set_postfix(loss=f"{run.measured[-1][0]:.3g}", refresh=False)
-                    bar.update()
+                    advance(bar, loss=f"{run.measured[-1][0]:.3g}")
         except (ConvergenceError, SingularityError, FloatingPointError) as failure:
             return run.history(diverged_at=run.taken, reason=str(failure))
         except KeyboardInterrupt:

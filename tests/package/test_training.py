@@ -1040,7 +1040,7 @@ def test_numpys_settings_do_not_matter(task):
 
 SCRIPT = """
 import sys, warnings
-warnings.simplefilter("error")
+warnings.simplefilter(sys.argv[1])
 class Kernel:  # a notebook, as tqdm recognizes it, whose widgets are not installed
     config = {{"IPKernelApp": {{}}}}
 class IPython:
@@ -1058,12 +1058,15 @@ print(history.steps)
     [
         "sys.modules['IPython'] = IPython; sys.modules['ipywidgets'] = None",
         "sys.stderr = None",
+        "sys.stderr.close()",
+        "sys.stderr = type('Full', (), {'write': lambda *_: 1 / 0, 'flush': lambda _: 0})()",
         "import os, tempfile; os.chdir(tempfile.mkdtemp())",
     ],
 )
-def test_the_progress_bar_needs_neither_widgets_nor_a_terminal(setup):
+@pytest.mark.parametrize("filters", ["default", "error"])
+def test_the_progress_bar_needs_neither_widgets_nor_a_terminal(setup, filters):
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT.format(setup=setup)],
+        [sys.executable, "-c", SCRIPT.format(setup=setup), filters],
         capture_output=True,
         text=True,
         timeout=120,
