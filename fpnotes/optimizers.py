@@ -129,8 +129,9 @@ class Adam(FromRule):
     def __init__(self, rule, beta1=0.9, beta2=0.999, epsilon=1e-8):
         super().__init__(rule, "+adam")
         if not proportional_to_lr(rule):
+            name = repr(rule) if isinstance(rule, FromRule) else rule_name(rule)
             raise ValueError(
-                f"rule must give steps proportional to lr, and those of {rule_name(rule)} are not: "
+                f"rule must give steps proportional to lr, and those of {name} are not: "
                 "use Adam(linearized), or put Adam inside, as in InResponse(Adam(response_step)) or "
                 "Dale(Adam(linearized), signs)"
             )

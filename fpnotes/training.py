@@ -95,11 +95,17 @@ def train(
     """
     steps, every = count("steps", steps, least=0), count("every", every)
     _check_functions(task, rule, record, solve)
-    _check_options(solve, solver)
+    known = _options_of(solve)
+    _check_options(known, solver)
     if unconverged not in ("stop", "drop"):
         raise ValueError(f"unconverged must be 'stop' or 'drop', not {unconverged!r}")
-    if unconverged == "drop" and solver.setdefault("on_failure", "ignore") != "ignore":
-        raise ValueError("on_failure must be left out, or be 'ignore', where unconverged='drop'")
+    if unconverged == "drop":
+        if solver.get("on_failure", "ignore") != "ignore":
+            raise ValueError(
+                "on_failure must be left out, or be 'ignore', where unconverged='drop'"
+            )
+        if known is None or "on_failure" in known:
+            solver["on_failure"] = "ignore"
     if seed is not None:
         seed = count("seed", seed, least=0)
     run = _Run(task, rule, seed, resume, solve, solver, drop=unconverged == "drop")
@@ -328,26 +334,26 @@ def _check_call(name, function, arguments):
         raise TypeError(f"{expected}: {error}") from None
 
 
-def _check_options(solve, options):
-    """Raise where train and solve have no such option, and name the nearest."""
+def _options_of(solve):
+    """Return the names of the options that ``solve`` takes; None where it takes any."""
     try:
         parameters = list(inspect.signature(solve).parameters.values())
-    except (TypeError, ValueError):
-        return
+    except (TypeError, ValueError):  # written in C, and silent about it
+        return None
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return
-    names = [parameter.name for parameter in parameters[3:]]
+        return None
+    return [parameter.name for parameter in parameters[3:]]
+
+
+def _check_options(known, options):
+    """Raise where neither train nor solve has such an option, and name the nearest."""
     for option in options:
-        if option not in names:
-            own = [
-                n
-                for n, p in inspect.signature(train).parameters.items()
-                if p.kind == p.KEYWORD_ONLY
-            ]
-            near = difflib.get_close_matches(option, [*own, *names], 1)
-            raise TypeError(
-                f"train has no option {option!r}" + (f"; did you mean {near[0]!r}?" if near else "")
-            )
+        if known is not None and option not in known:
+            parameters = inspect.signature(train).parameters.values()
+            own = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+            near = difflib.get_close_matches(option, [*own, *known], 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise TypeError(f"train has no option {option!r}{hint}")
 
 
 def _check_array(name, array, shape):

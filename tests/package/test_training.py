@@ -977,6 +977,13 @@ def test_samples_that_do_not_converge_can_be_left_out():
     three = Task(W0, x[rest], y[rest], mean_squared_error, lambda z: z**2)
     np.testing.assert_allclose(history.loss, train(three, gradient, 0.01, 3, progress=False).loss)
     assert "dropped 4 samples" in repr(history)
+
+    def patient(W, x, activation):
+        return solve(W, x, activation, on_failure="ignore")
+
+    same(
+        train(square, gradient, 0.01, 3, progress=False, unconverged="drop", solve=patient), history
+    )
     none = Task(W0, x[2:3], y[2:3], mean_squared_error, lambda z: z**2)
     history = train(none, gradient, 0.01, 3, progress=False, unconverged="drop")
     assert history.diverged_at == 0 and history.reason == "none of 1 samples converged"
