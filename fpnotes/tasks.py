@@ -1,8 +1,9 @@
 """What a network is to learn: inputs, targets, a loss, and the weights that training starts from.
 
 A task is anything with ``W0``, ``activation``, ``batches(rng)``, ``loss(r, y)`` and
-``error(r, y)``. The plain :class:`Task` is given its loss as a function and leaves ∂J/∂r to autograd,
-so that a new task is one function.
+``error(r, y)``. The batches it yields depend on ``rng`` alone, so that a seed gives them again. The plain
+:class:`Task` is given its loss as a function and leaves ∂J/∂r to autograd, so that a new task is one
+function.
 """
 
 from collections.abc import Callable, Iterator

@@ -90,8 +90,9 @@ def train(
     -----
     Every function gets copies of arrays, in which it may work, and may return the same array at every call;
     the arrays of ``point`` are read-only. An error that one of them raises comes through with a note that
-    says at which step, and its attribute ``history`` is the run until then. NumPy's floating-point
-    warnings are off during a run, which looks for numbers that are not finite itself.
+    says at which step, and its attribute ``history`` is the run until then. What ``numpy.seterr`` says does
+    not matter here: functions are called with NumPy's floating-point warnings off, and a run looks for
+    numbers that are not finite itself.
     """
     steps, every = count("steps", steps, least=0), count("every", every)
     _check_functions(task, rule, record, solve)
