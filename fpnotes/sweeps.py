@@ -2,7 +2,6 @@
 
 import pickle
 import re
-import sys
 import traceback
 import warnings
 from collections.abc import Iterable, Mapping
@@ -13,7 +12,7 @@ from fpnotes._blas import one_blas_thread
 from fpnotes._identity import readable
 from fpnotes._inputs import count, positive
 from fpnotes._paths import writable_folder
-from fpnotes._progress import tqdm
+from fpnotes._progress import progress_bar
 from fpnotes._runs import address, describe, file_name, find_files, load_run
 from fpnotes.training import History, train
 
@@ -140,12 +139,7 @@ def sweep(
     }
     try:
         with (
-            tqdm(
-                total=len(jobs),
-                initial=len(done),
-                disable=not progress or sys.stderr is None,
-                desc="runs",
-            ) as bar,
+            progress_bar(progress, total=len(jobs), initial=len(done), desc="runs") as bar,
             closing(_results(todo, executor)) as results,
         ):
             for key, result in results:
