@@ -15,17 +15,22 @@ from autograd.extend import defjvp, defvjp_argnums, primitive
 from autograd.tracer import getval, isbox
 
 from fpnotes._certificate import tolerance
+from fpnotes._floats import as_by_default
 from fpnotes._inputs import rows_of, square_matrix
 from fpnotes._iterations import Anderson, Relaxation, iterate
-from fpnotes._linear import solve_direct
+from fpnotes._linear import solve_bounded
 from fpnotes._rows import chunks, largest
 from fpnotes.activations import Curve, as_activation
 from fpnotes.solvers import ConvergenceError, solve
 
 __all__ = ["fixed_point", "resolvent"]
 
-# Below this many neurons a factorization a sample is quicker than iterating.
+# Below this many neurons a factorization per sample is quicker than iterating.
 DIRECT = 48
+# The largest relative error with which a solution is returned: three digits.
+WORST = 1e-3
+# How far a random right-hand side is solved to learn how much the systems amplify.
+PROBE = 1e-2
 
 
 def fixed_point(
@@ -51,7 +56,10 @@ def fixed_point(
     ------
     ConvergenceError
         When a sample has no fixed point to within tol, or when the adjoint equation cannot be solved because
-        I − GW is singular. There is never a gradient without a converged solve.
+        I − GW is singular, or so nearly that rounding leaves fewer than three digits; see :func:`resolvent`.
+        There is never a gradient without a converged solve.
+    FloatingPointError
+        When a derivative is beyond the range of its dtype.
     ValueError, TypeError
         As :func:`fpnotes.solvers.solve`.
     """
@@ -72,7 +80,8 @@ def _array(name, value):
 
 @primitive
 def _fixed_point(W, x, f, r0, tol, max_steps, method):
-    return solve(W, x, f, r0=r0, tol=tol, max_steps=max_steps, method=method).r.copy()
+    with as_by_default():
+        return solve(W, x, f, r0=r0, tol=tol, max_steps=max_steps, method=method).r.copy()
 
 
 def _gain(f, r, W, x):
@@ -85,13 +94,23 @@ def _outer(a, b):
     return np.dot(np.reshape(a, (-1, n)).T, np.reshape(b, (-1, n)))
 
 
+def _finite(*derivatives):
+    """Return the derivatives, or raise where one overflowed."""
+    for value in map(getval, derivatives):
+        if not onp.isfinite(value).all():
+            raise FloatingPointError(f"a derivative of r is beyond the range of {value.dtype}")
+    return derivatives
+
+
 def _fixed_point_vjp(argnums, r, args, kwargs):
     W, x, f, _, tol, *_ = args
 
     def vjp(cotangent):
-        gain = _gain(f, r, W, x)
-        x_bar = gain * resolvent(W, gain, cotangent, transpose=True, tol=tol)
-        return tuple(_outer(x_bar, r) if argnum == 0 else x_bar for argnum in argnums)
+        with onp.errstate(all="ignore"):
+            gain = _gain(f, r, W, x)
+            x_bar = gain * resolvent(W, gain, cotangent, transpose=True, tol=tol)
+            bars = tuple(_outer(x_bar, r) if argnum == 0 else x_bar for argnum in argnums)
+        return _finite(*bars)
 
     return vjp
 
@@ -99,8 +118,10 @@ def _fixed_point_vjp(argnums, r, args, kwargs):
 def _push(r, args, dz):
     """Return dr for a change dz of the net input at fixed r."""
     W, x, f, _, tol, *_ = args
-    gain = _gain(f, r, W, x)
-    return resolvent(W, gain, gain * dz, tol=tol)
+    with onp.errstate(all="ignore"):
+        gain = _gain(f, r, W, x)
+        (b,) = _finite(gain * dz)
+        return resolvent(W, gain, b, tol=tol)
 
 
 defvjp_argnums(_fixed_point, _fixed_point_vjp)
@@ -124,8 +145,8 @@ def resolvent(W, gain, b, *, transpose=False, tol=None):
     transpose : bool
         Solve with the transposed matrix: the adjoint equation.
     tol : float, optional
-        The largest ``|b − (I − GW) u|`` allowed, relative to the largest ``|b|``, a sample; by default
-        1e-8, or 1e-5 in float32. Where rounding forbids a finer one, that default is what counts.
+        How far products iterate: until the largest ``|b − (I − GW) u|`` of a sample is at most tol times its
+        largest ``|b|``; by default 1e-8, or 1e-5 in float32. What is factorized is solved to rounding.
 
     Returns
     -------
@@ -134,19 +155,34 @@ def resolvent(W, gain, b, *, transpose=False, tol=None):
     Raises
     ------
     ConvergenceError
-        When a sample's system cannot be solved to tol, or is so near singular that rounding leaves
-        u fewer than three digits.
+        When the error of a sample's u may exceed 1e-3 of its largest entry, which leaves fewer than three
+        digits: there I − GW is singular, or nearly so. A factorized system is judged by a bound on that
+        error, the componentwise backward error times Skeel's condition number; see
+        :func:`fpnotes._linear.solve_bounded`. An iterated one is judged by an estimate, from how much it
+        amplifies a random b; where that exceeds 1e-3, or 100 tol if that is more, it is factorized.
+    FloatingPointError
+        When u is beyond the range of its dtype.
+
+    Notes
+    -----
+    Neither size nor growth is a reason to refuse: b may have any unit, and a feedforward chain that amplifies
+    by 1e8 is as far from a singularity as one that does not.
     """
     return _resolvent(W, gain, b, transpose, tol)
 
 
 def _gw(u, transpose, gain, W):
-    """Return GW u, or (GW)ᵀu, a row a sample."""
+    """Return GW u, or (GW)ᵀu, one row per sample."""
     return np.matmul(gain * u, W) if transpose else gain * np.matmul(u, W.T)
 
 
 @primitive
 def _resolvent(W, gain, b, transpose, tol):
+    return solve_resolvent(W, gain, b, transpose=transpose, tol=tol)
+
+
+def solve_resolvent(W, gain, b, *, transpose, tol=None, inverse=None):
+    """Return :func:`resolvent` of plain arrays; ``inverse`` is for :func:`fpnotes._linear.solve_bounded`."""
     W = square_matrix("W", W)
     n = len(W)
     gain, b = rows_of("gain", gain, n), rows_of("b", b, n)
@@ -155,57 +191,69 @@ def _resolvent(W, gain, b, transpose, tol):
     dtype = onp.result_type(W, gain, b)
     W, flat_gain = W.astype(dtype, copy=False), gain.reshape(-1, n).astype(dtype, copy=False)
     tol = tolerance(tol, dtype)
-    # Each right-hand side is brought to size 1: the tolerance is relative to it, whatever its scale.
-    scale = largest(b.reshape(-1, n))[:, None]
-    scale[scale == 0] = 1
-    flat_b = (b.reshape(-1, n) / scale).astype(dtype, copy=False)
+    name = "adjoint equation (I − GW)ᵀλ = c" if transpose else "system (I − GW)u = b"
+    with onp.errstate(all="ignore"):  # what is not finite is refused below
+        # Each right-hand side is brought to a size between 1 and 2 by a power of 2, which changes no digit:
+        # tolerance and refusal are relative to it, whatever its scale.
+        flat_b = b.reshape(-1, n)
+        unit = onp.ldexp(onp.ones(1, b.dtype), onp.frexp(largest(flat_b))[1] - 1)[:, None]
+        flat_b = (flat_b / unit).astype(dtype, copy=False)
+        u, left = flat_b.copy(), onp.ones(len(flat_b), bool)
+        if n > DIRECT and not (flat_gain == flat_gain[:1]).all():
+            for part in chunks(flat_b):
+                left[part] = _iterated(W, flat_gain[part], flat_b[part], u[part], transpose, tol)
+        rows = onp.flatnonzero(left)
+        if len(rows):
+            # What products could not solve is near a singularity: single precision leaves too few digits.
+            W, g, c = (onp.asarray(a, onp.float64) for a in (W, flat_gain[rows], flat_b[rows]))
+            u[rows], error = solve_bounded(W, g, c, transpose, inverse)
+            failed = ~(error <= WORST * largest(u[rows]))
+            if failed.any():
+                raise ConvergenceError(
+                    f"the {name} cannot be solved to three digits for {failed.sum()} of {len(flat_b)} "
+                    "samples: I − GW is singular, or nearly so, there, and r has no derivative"
+                )
+        u *= unit
+    if not onp.isfinite(u).all():
+        raise FloatingPointError(f"the solution of the {name} is beyond the range of {dtype}")
+    return u.reshape(b.shape)
 
-    # The map u → GW u + b, or u → (GW)ᵀu + b, takes 0 to b: that first step needs no product.
-    u, left = flat_b.copy(), onp.ones(len(flat_b), bool)
 
-    def work(part):
-        here, g, b = u[part], flat_gain[part], flat_b[part]
+def _iterated(W, gain, b, u, transpose, tol):
+    """Solve in place for u, (m, N), by products; return which samples must be factorized, (m,) bool."""
 
+    def solved(b, u, tol):
+        """Return which rows of u reach a residual of tol relative to b, of size between 1 and 2."""
         weighted = onp.empty_like(b)  # one array for every step
 
+        # The map u → GW u + b, or u → (GW)ᵀu + b, takes 0 to b: that first step needs no product.
         def apply(rows, u):
-            gain, constant = (g, b) if len(rows) == len(b) else (g[rows], b[rows])
+            g, constant = (gain, b) if len(rows) == len(b) else (gain[rows], b[rows])
             gu = weighted[: len(u)]
             if transpose:
-                v = onp.multiply(gain, u, out=gu) @ W
+                v = onp.multiply(g, u, out=gu) @ W
             else:
-                v = gain * onp.matmul(u, W.T, out=gu)
+                v = g * onp.matmul(u, W.T, out=gu)
             v += constant
             return v
 
-        rows = onp.arange(len(b))
+        rows, limit = onp.arange(len(b)), tol * largest(b)
         for method, max_steps in ((Relaxation, 60), (Anderson, 200)):
-            size, _ = iterate(apply, here, method(len(rows)), rows, lambda k, at: tol, max_steps)
-            rows = rows[~(size <= tol)]
-        left[part] = onp.isin(onp.arange(len(b)), rows)
+            steps = iterate(apply, u, method(len(rows)), rows, lambda k, at: limit[k], max_steps)
+            rows = rows[~(steps[0] <= limit[rows])]
+        done = onp.ones(len(b), bool)
+        done[rows] = False
+        return done
 
-    if n > DIRECT and not (flat_gain == flat_gain[:1]).all():
-        for part in chunks(flat_b):
-            work(part)
-    rows = onp.flatnonzero(left)
-    if len(rows):
-        # What products could not solve is near a singularity: there single precision leaves too few digits.
-        W, g, c = (onp.asarray(a, onp.float64) for a in (W, flat_gain[rows], flat_b[rows]))
-        with onp.errstate(over="ignore", invalid="ignore"):
-            v = solve_direct(W, g, c, transpose)
-            size = largest(_gw(v, transpose, g, W) + c - v)
-            # A matrix singular to rounding may be solved by chance: then v is rounding, amplified.
-            norm = 1 + onp.abs(g * onp.abs(W).sum(axis=1)).max(axis=1)
-            digits_lost = onp.finfo(v.dtype).eps * norm * onp.abs(v).max(axis=1)
-            u[rows] = v
-        failed = ~((size <= max(tol, tolerance(None, v.dtype))) & (digits_lost < 1e-3))
-        if failed.any():
-            name = "adjoint equation (I − GW)ᵀλ = c" if transpose else "system (I − GW)u = b"
-            raise ConvergenceError(
-                f"the {name} could not be solved to tol={tol:g} for {failed.sum()} of "
-                f"{len(flat_b)} samples: I − GW is singular, or nearly so, there, and r has no derivative"
-            )
-    return (u * scale).reshape(b.shape).astype(dtype, copy=False)
+    done = solved(b, u, tol)
+    # A small residual says little of u where b, by symmetry or by chance, hardly has the direction in which
+    # the matrix is nearly singular. Random signs have it, and show how much a residual of tol may hide.
+    signs = onp.random.default_rng(0).choice(onp.array([-1, 1], b.dtype), b.shape)
+    probe = signs.copy()
+    sound = solved(signs, probe, PROBE)
+    hidden = tol * largest(b) * largest(probe)
+    sound &= hidden <= max(WORST, 100 * tol) * largest(u)
+    return ~(done & (sound | (largest(b) == 0)))
 
 
 def _resolvent_vjp(argnums, u, args, kwargs):
@@ -222,7 +270,9 @@ def _resolvent_vjp(argnums, u, args, kwargs):
                 return left * np.matmul(right, W.T)
             return v
 
-        return tuple(one(argnum) for argnum in argnums)
+        with onp.errstate(all="ignore"):
+            bars = tuple(one(argnum) for argnum in argnums)
+        return _finite(*bars)
 
     return vjp
 

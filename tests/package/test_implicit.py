@@ -459,12 +459,140 @@ def test_a_system_is_refused_where_rounding_leaves_fewer_than_three_digits(
         onp.testing.assert_allclose(u, [[1 / delta, 2.0]], rtol=1e-3)
 
 
+def exact(W, gain, b, transpose):
+    """Return the solution for every sample, by the matrix of each, in double precision."""
+    W, gain, b = (a.astype(onp.float64) for a in (W, gain, b))
+    K = onp.eye(len(W)) - gain[..., :, None] * W
+    K = onp.swapaxes(K, -1, -2) if transpose else K
+    return onp.linalg.solve(K, b[..., None])[..., 0]
+
+
+@pytest.mark.parametrize("transpose", [False, True])
+@pytest.mark.parametrize("dtype", [onp.float32, onp.float64])
+@pytest.mark.parametrize("shape", [(), (1,), (5,)])
+@pytest.mark.parametrize("gains", ["equal", "mixed"])
+class TestAGradientIsRefusedOnlyWhereDigitsAreLost:
+    """However much a network amplifies, and in whatever units: it is refused where it is singular."""
+
+    def data(self, n, shape, gains, dtype):
+        rng = onp.random.default_rng(5)
+        g = onp.ones((*shape, n)) if gains == "equal" else rng.uniform(0.8, 1, (*shape, n))
+        return g.astype(dtype), rng.standard_normal((*shape, n)).astype(dtype)
+
+    def digits(self, W, g, b, transpose):
+        u, expected = resolvent(W, g, b, transpose=transpose), exact(W, g, b, transpose)
+        scale = onp.abs(expected).max(axis=-1)
+        allowed = 1e-7 if W.dtype == onp.float64 else 1e-4  # ten times the default tol
+        assert (onp.abs(u - expected).max(axis=-1) <= allowed * scale).all()
+
+    @pytest.mark.parametrize(("n", "weight"), [(8, 10.0), (9, -10.0), (60, 3.0), (60, 1.3)])
+    def test_a_feedforward_chain_keeps_its_digits(self, transpose, dtype, shape, gains, n, weight):
+        W = weight * onp.eye(n, k=-1, dtype=dtype)
+        self.digits(W, *self.data(n, shape, gains, dtype), transpose)
+
+    @pytest.mark.parametrize("n", [6, 60])
+    def test_a_badly_scaled_diagonal_keeps_its_digits(self, transpose, dtype, shape, gains, n):
+        W = onp.diag(onp.logspace(0.5, 12, n)).astype(dtype)
+        self.digits(W, *self.data(n, shape, gains, dtype), transpose)
+
+    @pytest.mark.parametrize("n", [2, 8, 60])
+    def test_a_matrix_singular_to_rounding_is_refused(self, transpose, dtype, shape, gains, n):
+        """Even where the right-hand side is one for which products converge, K times some vector."""
+        g, v = self.data(n, shape, gains, onp.float64)
+        g[...] = g.reshape(-1, n)[0]  # one matrix, singular
+        rng = onp.random.default_rng(6)
+        V = rng.standard_normal((n, n))
+        GW = V @ onp.diag([1.0] + [0.5] * (n - 1)) @ onp.linalg.inv(V)
+        W, g = GW / g.reshape(-1, n)[0][:, None], g.copy()
+        if shape == (5,) and gains == "mixed":
+            g[1:] *= (
+                0.9  # so that one sample of five is singular, and the samples have different matrices
+            )
+        K = onp.eye(n) - g[..., :, None] * W
+        b = onp.matmul(onp.swapaxes(K, -1, -2) if transpose else K, v[..., None])[..., 0]
+        assert dtype == onp.float32 or onp.linalg.cond(K).max() > 1e12
+        if (
+            dtype == onp.float32
+        ):  # data known to single precision are singular only by chance: take 1 exactly
+            W, g, b = onp.eye(n, dtype=dtype), onp.ones_like(g, dtype), v.astype(dtype)
+        with pytest.raises(fp.ConvergenceError, match="cannot be solved to three digits"):
+            resolvent(W, g, b, transpose=transpose)
+
+
+@pytest.mark.parametrize("transpose", [False, True])
+@pytest.mark.parametrize("dtype", [onp.float32, onp.float64])
+def test_a_slow_direction_that_the_right_hand_side_hardly_has_is_solved_too(dtype, transpose):
+    """A residual of tol could hide it: that of neuron 0 is below tol from the start."""
+    rng = onp.random.default_rng(7)
+    n, m = LARGE, 4
+    near, faint = (1e-10, 1e-9) if dtype == onp.float64 else (2.0**-20, 1e-6)
+    W = onp.diag([1 - near, *rng.uniform(0.1, 0.5, n - 1)]).astype(dtype)
+    gain = rng.uniform(0.5, 1, (m, n)).astype(dtype)
+    gain[:, 0] = 1
+    b = rng.standard_normal((m, n)).astype(dtype)
+    b[:, 0] = faint
+    u = resolvent(W, gain, b, transpose=transpose)
+    onp.testing.assert_allclose(u, exact(W, gain, b, transpose), rtol=1e-3, atol=1e-4)
+    W[0, 0] = 1
+    with pytest.raises(fp.ConvergenceError, match="4 of 4 samples"):
+        resolvent(W, gain, b, transpose=transpose)
+
+
+@pytest.mark.parametrize("distance", [1e-6, 1e-9, 1e-12])
+def test_a_neuron_near_its_singularity_has_its_gradient(distance):
+    """r = x/(1 − w), so ∂r/∂w = x/(1 − w)²."""
+    w = onp.array([[1 - distance]])
+    value = grad(lambda w: np.sum(fixed_point(w, [2.0], "linear", tol=1e-4)))(w)
+    assert value[0, 0] == pytest.approx(2 / (1 - w[0, 0]) ** 2, rel=1e-9)
+    point = fp.solve(w, [2.0], "linear", tol=1e-4)
+    dW = fp.gradient(w, point, [1.0], 0.5)
+    assert dW[0, 0] == pytest.approx(-1 / (1 - w[0, 0]) ** 2, rel=1e-9)
+
+
+def test_a_chain_that_amplifies_by_eight_orders_has_its_gradient():
+    """W̄ = λ rᵀ, and both follow from one weight after the other."""
+    n = 9
+    W, x = 10 * onp.eye(n, k=-1), onp.eye(n)[0]
+    r = 10.0 ** onp.arange(n)
+    value = grad(lambda W: fixed_point(W, x, "linear")[-1])(W)
+    onp.testing.assert_allclose(value, onp.outer(r[::-1], r), rtol=1e-12)
+
+
+@pytest.mark.parametrize("n", [SMALL, LARGE])
+@pytest.mark.parametrize("transpose", [False, True])
+@pytest.mark.parametrize("power", [-1000, -30, 30, 900])
+def test_a_power_of_two_in_the_right_hand_side_changes_no_digit(n, transpose, power):
+    W, gain, b = TestResolvent().data(n)
+    u = resolvent(W, gain, b, transpose=transpose)
+    scaled = resolvent(W, gain, 2.0**power * b, transpose=transpose)
+    onp.testing.assert_array_equal(scaled, 2.0**power * u)
+
+
+def test_a_loose_tolerance_is_no_reason_to_factorize(monkeypatch):
+    monkeypatch.setattr(implicit, "solve_bounded", None)  # calling it would fail
+    W, gain, b = TestResolvent().data(LARGE)
+    for tol in (1e-2, 1e-4, 1e-8, 1e-12):
+        u = resolvent(W, gain, b, tol=tol)
+        assert error(u, exact(W, gain, b, False)) < 10 * tol
+
+
+def test_a_derivative_beyond_the_range_of_its_dtype_is_an_error():
+    chain, gain = 10 * onp.eye(60, k=-1, dtype=onp.float32), onp.ones((1, 60), onp.float32)
+    with pytest.raises(FloatingPointError, match="beyond the range of float32"):
+        resolvent(chain, gain, onp.ones_like(gain))
+    W = onp.zeros((2, 2))
+    with pytest.raises(
+        FloatingPointError, match="a derivative of r is beyond the range of float64"
+    ):
+        grad(lambda W: 1e200 * fixed_point(W, [1e200, 0.0], "linear")[1])(W)
+
+
 @pytest.mark.parametrize(("more", "factorized"), [(-1, [3]), (0, [3]), (1, [])])
 def test_only_small_networks_are_factorized(more, factorized, monkeypatch):
     """And those that products do not solve, or whose samples all have the same gains."""
-    calls, direct = [], implicit.solve_direct
+    calls, direct = [], implicit.solve_bounded
     monkeypatch.setattr(
-        implicit, "solve_direct", lambda W, g, *rest: calls.append(len(g)) or direct(W, g, *rest)
+        implicit, "solve_bounded", lambda W, g, *rest: calls.append(len(g)) or direct(W, g, *rest)
     )
     rng = onp.random.default_rng(4)
     n = implicit.DIRECT + more
