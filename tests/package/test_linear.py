@@ -1,10 +1,10 @@
-"""Linear systems with one matrix a sample: against each matrix by itself, in stacks of bounded size."""
+"""Linear systems with one matrix per sample: against each matrix by itself, in stacks of bounded size."""
 
 import numpy as np
 import pytest
 
 from fpnotes import _linear
-from fpnotes._linear import solve_direct, stacks
+from fpnotes._linear import inverse_of, solve_bounded, solve_direct, stacks
 
 
 @pytest.mark.parametrize(("m", "n"), [(0, 5), (1, 5), (7, 5), (1000, 30), (100, 1000), (3, 3000)])
@@ -42,3 +42,61 @@ def test_an_exactly_singular_row_is_nan(equal):
     u = solve_direct(np.diag([1.0, 0.5]), gain, np.ones((2, 2)))
     assert np.isnan(u[0]).all()
     assert np.isnan(u[1]).all() if equal else np.allclose(u[1], [2, 2])
+
+
+@pytest.mark.parametrize("transpose", [False, True])
+@pytest.mark.parametrize("gains", ["equal", "mixed"])
+@pytest.mark.parametrize("condition", [1, 1e4, 1e8, 1e12])
+def test_the_error_is_within_its_bound_and_the_bound_not_far_off(transpose, gains, condition):
+    """Against the solution in extended precision of matrices with a known singular value."""
+    rng = np.random.default_rng(1)
+    n, m = 7, 4
+    U, V = (np.linalg.qr(rng.standard_normal((n, n)))[0] for _ in range(2))
+    gain = rng.uniform(0.5, 1, n) * (np.ones((m, 1)) if gains == "equal" else np.ones((m, n)))
+    if gains == "mixed":
+        gain[1:] *= rng.uniform(0.9, 1, (m - 1, 1))
+    W = (np.eye(n) - U @ np.diag([1 / condition, *np.ones(n - 1)]) @ V) / gain[0][:, None]
+    b = rng.standard_normal((m, n))
+    u, bound = solve_bounded(W, gain, b, transpose)
+    for k in range(m):
+        K = np.eye(n, dtype=np.longdouble) - gain[k].astype(np.longdouble)[:, None] * W
+        K = K.T if transpose else K
+        reference = u[k].astype(np.longdouble)
+        for _ in range(4):  # refinement, its residuals in extended precision
+            reference += np.linalg.solve(K.astype(float), (b[k] - K @ reference).astype(float))
+        error = np.abs(u[k] - reference).max()
+        assert error <= bound[k]
+        inverse = np.abs(np.linalg.inv(K.astype(float))).sum(axis=1).max()
+        assert bound[k] <= 1e-13 * n**2 * inverse**2 * np.abs(b[k]).max()
+        if (
+            k == 0 and condition > 1e6
+        ):  # by norms alone the bound would be the square of the condition
+            assert bound[k] <= 1e-13 * condition * np.abs(u[k]).max()
+
+
+@pytest.mark.parametrize("transpose", [False, True])
+def test_a_known_inverse_gives_the_same_solution(transpose):
+    rng = np.random.default_rng(2)
+    W, gain, b = 0.3 * rng.standard_normal((6, 6)), np.ones((3, 6)), rng.standard_normal((3, 6))
+    fresh = solve_bounded(W, gain, b, transpose)
+    known = solve_bounded(W, gain, b, transpose, inverse_of(W, gain[0]))
+    for a, expected in zip(known, fresh, strict=True):
+        np.testing.assert_array_equal(a, expected)
+
+
+def test_an_inverse_of_other_weights_is_noticed():
+    rng = np.random.default_rng(3)
+    W, gain, b = 0.3 * rng.standard_normal((6, 6)), np.ones((3, 6)), rng.standard_normal((3, 6))
+    stale = 1e4 * inverse_of(
+        W, gain[0]
+    )  # so that the refined way, which looks at the residual, is taken
+    u, bound = solve_bounded(W, gain, b, inverse=stale)
+    assert (bound > 1e-3 * np.abs(u).max(axis=1)).all()
+
+
+@pytest.mark.parametrize("equal", [False, True])
+def test_the_bound_of_an_exactly_singular_row_is_nan(equal):
+    gain = np.array([[1.0, 1.0], [1.0, 1.0] if equal else [0.5, 1.0]])
+    u, bound = solve_bounded(np.diag([1.0, 0.5]), gain, np.ones((2, 2)))
+    assert np.isnan(bound).tolist() == [True, equal]
+    assert equal or np.allclose(u[1], [2, 2])
