@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fpnotes._floats import as_by_default
 from fpnotes._inputs import check_broadcast, count, positive, rows_of, square_matrix
 from fpnotes._linear import stacks
 from fpnotes.activations import Activation, as_activation, evaluate, tanh
@@ -48,7 +49,8 @@ def spectral_abscissa(W, gain=None):
     flat = gain.reshape(-1, n)
     abscissa = np.empty(len(flat), np.result_type(W, gain))
     for part in stacks(len(flat), n):
-        abscissa[part] = np.linalg.eigvals(effective_weights(W, flat[part])).real.max(axis=-1)
+        with np.errstate(all="ignore"):
+            abscissa[part] = np.linalg.eigvals(effective_weights(W, flat[part])).real.max(axis=-1)
     return abscissa.reshape(gain.shape[:-1])[()]
 
 
@@ -71,15 +73,24 @@ def distance_to_singularity(W, gain=None):
         When an argument has the wrong shape, type or value.
     """
     W, gain = _weights_and_gain(W, gain)
-    GW = effective_weights(W, gain)
-    u, s, _ = np.linalg.svd(np.eye(len(W), dtype=GW.dtype) - GW)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+    n = len(W)
+    flat = gain.reshape(-1, n)
+    distance = np.empty(len(flat), np.result_type(W, gain))
+    for part in stacks(len(flat), n):
+        distance[part] = _distances(W, flat[part])
+    return distance.reshape(gain.shape[:-1])[()]
+
+
+def _distances(W, gain):
+    """Return the distance of every row of gains, (k, N) → (k,)."""
+    with np.errstate(all="ignore"):
+        GW = effective_weights(W, gain)
+        u, s, _ = np.linalg.svd(np.eye(len(W), dtype=GW.dtype) - GW)
         # A = V S⁻¹ Uᵀ G; V is orthogonal and does not change a norm.
         response = np.swapaxes(u, -1, -2) / s[..., :, None] * gain[..., None, :]
-        singular = np.logical_not(np.all(np.isfinite(response), axis=(-1, -2)))
-        response = np.where(singular[..., None, None], 0, response)
-        distance = 1 / np.linalg.norm(response, 2, axis=(-2, -1))
-    return np.where(singular, 0, distance)[()]
+        singular = ~np.isfinite(response).all(axis=(-1, -2))
+        response[singular] = 0
+        return np.where(singular, 0, 1 / np.linalg.norm(response, 2, axis=(-2, -1)))
 
 
 def _weights_and_gain(W, gain):
@@ -122,12 +133,14 @@ class RateNetwork:
         """Number of neurons N."""
         return self.W.shape[0]
 
+    @as_by_default()
     def drive(self, r, x):
         """Return the net input z = W r + x, shape (..., N), for rates r and inputs x (..., N)."""
         r, x = rows_of("r", r, self.n), rows_of("x", x, self.n)
         check_broadcast("r", r, "x", x)
         return r @ self.W.T + x
 
+    @as_by_default()
     def velocity(self, r, x):
         """Return dr/dt = (−r + f(W r + x))/τ, shape (..., N)."""
         return (self._rate(self.drive(r, x)) - r) / self.tau
@@ -135,10 +148,12 @@ class RateNetwork:
     def _rate(self, z):
         return evaluate(self.activation, self.activation, z)
 
+    @as_by_default()
     def gain(self, r, x):
         """Return the gains g = f′(W r + x), shape (..., N)."""
         return evaluate(self.activation, self.activation.gain, self.drive(r, x))
 
+    @as_by_default()
     def jacobian(self, r, x):
         """Return the Jacobian of the dynamics (−I + GW)/τ at r, shape (..., N, N)."""
         GW = effective_weights(self.W, self.gain(r, x))
@@ -156,13 +171,14 @@ class RateNetwork:
         """Return the distance at r; see :func:`distance_to_singularity`."""
         return distance_to_singularity(self.W, self.gain(r, x))
 
+    @as_by_default()
     def simulate(self, x, duration, r0=None, *, samples=201, rtol=1e-6, atol=1e-9):
         """Integrate the dynamics under a constant input.
 
         Parameters
         ----------
         x : (..., N) array_like
-            Input, a row a sample.
+            Input, one row per sample.
         duration : float
             Length of the simulation, in the unit of tau.
         r0 : (..., N) array_like, optional
@@ -200,7 +216,7 @@ class RateNetwork:
         if start.size == 0:
             return times, np.empty((len(times), *x.shape))
         # Rates that run to infinity are reported below, not as overflows on the way.
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(all="ignore"):
             path = solve_ivp(
                 velocity, (0, times[-1]), start.ravel(), t_eval=times, rtol=rtol, atol=atol
             )

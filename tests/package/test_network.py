@@ -1,5 +1,6 @@
 """The network's equations, its stability, its distance to a singularity, and its simulation."""
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,62 @@ def test_spectral_abscissa_is_the_same_in_chunks(monkeypatch):
     whole = fp.spectral_abscissa(W, gain)
     monkeypatch.setattr("fpnotes._linear.CHUNK", 60)  # two matrices of 25 entries at a time
     np.testing.assert_array_equal(fp.spectral_abscissa(W, gain), whole)
+
+
+def test_distance_is_the_same_in_chunks(monkeypatch):
+    rng = np.random.default_rng(4)
+    W, gain = rng.standard_normal((5, 5)), rng.uniform(0, 1, (2, 7, 5))
+    whole = fp.distance_to_singularity(W, gain)
+    each = [[fp.distance_to_singularity(W, g) for g in row] for row in gain]
+    monkeypatch.setattr("fpnotes._linear.CHUNK", 60)  # two matrices of 25 entries at a time
+    np.testing.assert_array_equal(fp.distance_to_singularity(W, gain), whole)
+    np.testing.assert_array_equal(whole, each)
+    assert fp.distance_to_singularity(W, gain[:0]).shape == (0, 7)
+
+
+@pytest.mark.parametrize("function", [fp.spectral_abscissa, fp.distance_to_singularity])
+def test_memory_does_not_grow_with_the_batch(function, monkeypatch):
+    monkeypatch.setattr("fpnotes._linear.CHUNK", 20_000)
+    W, peaks = np.random.default_rng(0).standard_normal((40, 40)) / 10, []
+    for m in (100, 1000):
+        gain = np.random.default_rng(1).uniform(size=(m, 40))
+        tracemalloc.start()
+        function(W, gain)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.1 * peaks[0]
+
+
+SETTINGS = ["ignore", "warn", "raise"]
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("unit", [1e-200, 1.0, 1e200])
+def test_no_setting_of_numpy_changes_a_result(setting, unit):
+    """An underflow on the way to a result is none of the caller's business."""
+    rng = np.random.default_rng(8)
+    network = random_network(rng, n=3)
+    r, x = unit * rng.standard_normal((2, 4, 3))
+    gain = rng.uniform(0, 1, (4, 3)) * np.array([1e-308, 1.0, 1e-200])
+
+    def results():
+        return [
+            network.drive(r, x),
+            network.velocity(r, x),
+            network.gain(r, x),
+            network.jacobian(r, x),
+            network.stable(r, x),
+            fp.spectral_abscissa(network.W, gain),
+            fp.distance_to_singularity(network.W, gain),
+            fp.distance_to_singularity(network.W, 0 * gain),
+            fp.distance_to_singularity(np.eye(3)),
+            network.simulate(x, 0.1, r)[1],
+        ]
+
+    usual = results()
+    with np.errstate(all=setting):
+        for value, expected in zip(results(), usual, strict=True):
+            np.testing.assert_array_equal(value, expected)
 
 
 @pytest.mark.parametrize("seed", range(8))
