@@ -19,6 +19,7 @@ import numpy as onp
 from autograd import jacobian
 from autograd.tracer import getval
 
+from fpnotes._floats import as_by_default
 from fpnotes._inputs import count, positive, real_array
 from fpnotes.network import SingularityError
 
@@ -37,15 +38,18 @@ class _Metric(ABC):
     @abstractmethod
     def log(self, W0, W1) -> Any: ...
 
+    @as_by_default()
     def norm(self, W, V):
         """Return the length of V at W: √⟨V, V⟩_W."""
         unit = _unit(V)
         return unit * np.sqrt(self.inner(W, V / unit[..., None, None], V / unit[..., None, None]))
 
+    @as_by_default()
     def geodesic(self, W0, W1, t):
         """Return the point a fraction t of the way along the geodesic from W0 to W1, (N, N)."""
         return self.exp(W0, t * self.log(W0, W1))
 
+    @as_by_default()
     def unit_ball(self, W, U, V, radius=1.0, points=201):
         """Return the tangent vectors aU + bV of a given length at W, as a closed curve of (a, b).
 
@@ -83,22 +87,27 @@ class _Metric(ABC):
 class Euclidean(_Metric):
     """The metric that gradient descent takes for granted: ⟨U, V⟩ = tr(UᵀV), the same at every W."""
 
+    @as_by_default()
     def inner(self, W, U, V):
         """Return ⟨U, V⟩_F."""
         return np.sum(U * V, axis=(-2, -1))
 
+    @as_by_default()
     def distance(self, W0, W1):
         """Return ‖W1 − W0‖_F."""
         return self.norm(W0, W1 - W0)
 
+    @as_by_default()
     def gradient(self, W, euclidean_gradient):
-        """Return the gradient of J at W: the Euclidean one itself."""
-        return euclidean_gradient
+        """Return the gradient of J at W: the Euclidean one itself, a copy."""
+        return 1.0 * euclidean_gradient
 
+    @as_by_default()
     def exp(self, W, V):
         """Return where the geodesic that leaves W along V is after unit time: W + V."""
         return W + V
 
+    @as_by_default()
     def log(self, W0, W1):
         """Return the tangent vector at W0 whose geodesic reaches W1 in unit time: W1 − W0."""
         return W1 - W0
@@ -122,40 +131,47 @@ class Reparameterized(_Metric):
     gain: onp.ndarray | None = None
 
     def __post_init__(self):
-        """Check the gains."""
+        """Check the gains, and copy them."""
         if self.gain is not None:
             gain = real_array("gain", self.gain)
             if gain.ndim != 1 or not gain.all():
                 raise ValueError("gain must be an (N,) array without zeros: G⁻¹ must exist")
-            object.__setattr__(self, "gain", gain)
+            object.__setattr__(self, "gain", gain.copy())
 
+    @as_by_default()
     def B(self, W):
         """Return B = G⁻¹ − W, (N, N)."""
         inverse_gain = onp.ones(len(W)) if self.gain is None else 1 / self.gain
         return onp.diag(inverse_gain) - W
 
+    @as_by_default()
     def A(self, W):
         """Return the response matrix A = (G⁻¹ − W)⁻¹, (N, N): the flat coordinate of W."""
         return _solve(self.B(W), onp.eye(len(W)))
 
+    @as_by_default()
     def weights(self, A):
         """Return the W whose response matrix is A, (N, N): the inverse of :meth:`A`."""
         return self.B(_solve(A, onp.eye(len(A))))
 
+    @as_by_default()
     def push(self, W, V):
         """Return dA = A V A, (N, N): what a change V of the weights does to the response."""
         A = self.A(W)
         return A @ V @ A
 
+    @as_by_default()
     def inner(self, W, U, V):
         """Return ⟨U, V⟩_W = ⟨A U A, A V A⟩_F."""
         A = self.A(W)
         return np.sum((A @ U @ A) * (A @ V @ A), axis=(-2, -1))
 
+    @as_by_default()
     def distance(self, W0, W1):
         """Return d(W0, W1) = ‖A(W1) − A(W0)‖_F."""
         return Euclidean().distance(self.A(W0), self.A(W1))
 
+    @as_by_default()
     def gradient(self, W, euclidean_gradient):
         """Return the Riemannian gradient B Bᵀ ∇J Bᵀ B, (N, N), from the Euclidean ∇J at W.
 
@@ -164,6 +180,7 @@ class Reparameterized(_Metric):
         B = self.B(W)
         return B @ (B.T @ euclidean_gradient @ B.T) @ B
 
+    @as_by_default()
     def exp(self, W, V):
         """Return where the geodesic that leaves W along V is after unit time, (N, N).
 
@@ -172,6 +189,7 @@ class Reparameterized(_Metric):
         B = self.B(W)
         return self.B(B @ _solve(B + V, B))
 
+    @as_by_default()
     def log(self, W0, W1):
         """Return the tangent vector at W0 whose geodesic reaches W1: B₀A₁B₀ − B₀, (N, N)."""
         B0, B1 = self.B(W0), self.B(W1)
@@ -196,6 +214,7 @@ def _solve(matrix, right):
         raise SingularityError("W is at a singularity, det(I − GW) = 0: A does not exist") from None
 
 
+@as_by_default()
 def angle(U, V):
     """Return the angle between two updates, in degrees, under the Frobenius inner product.
 
@@ -217,6 +236,7 @@ def angle(U, V):
     )
 
 
+@as_by_default()
 def riemann_tensor(metric, W):
     """Return the Riemann curvature tensor R^l_ijk of a metric at W, by automatic differentiation.
 

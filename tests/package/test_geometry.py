@@ -260,3 +260,60 @@ def test_a_metric_must_say_how_to_measure_and_where_its_geodesics_go():
         methods = {name: lambda *_: 0 for name in ("inner", "exp", "log") if name != missing}
         with pytest.raises(TypeError, match=f"abstract.*{missing}"):
             type("Half", (_Metric,), methods)()
+
+
+@pytest.mark.parametrize("setting", ["ignore", "warn", "raise"])
+@pytest.mark.parametrize("unit", [2.0**-900, 1.0, 2.0**150])
+@pytest.mark.parametrize("kind", METRICS)
+def test_no_setting_of_numpy_changes_a_result(kind, unit, setting):
+    """An underflow on the way to a result is none of the caller's business."""
+    metric, W, U, V = instance(kind, 3)
+    U, V = unit * U, V * np.logspace(-300, 0, 25).reshape(5, 5)
+
+    def results():
+        W1 = W + V
+        values = [
+            metric.inner(W, U, V),
+            metric.norm(W, U),
+            metric.distance(W, W1),
+            metric.gradient(W, V),
+            metric.exp(W, V),
+            metric.log(W, W1),
+            metric.geodesic(W, W1, 0.5),
+            metric.unit_ball(W, U, V, points=5),
+            angle(U, V),
+            riemann_tensor(metric, W[:2, :2]) if kind != "response with gains" else 0,
+        ]
+        if kind != "euclidean":
+            values += [metric.A(W), metric.B(W), metric.push(W, V), metric.weights(metric.A(W))]
+        return values
+
+    usual = results()
+    with np.errstate(all=setting):
+        for value, expected in zip(results(), usual, strict=True):
+            np.testing.assert_array_equal(value, expected)
+
+
+@pytest.mark.parametrize("kind", METRICS)
+def test_results_are_arrays_of_their_own(kind):
+    """Changing one in place changes nothing of the caller's, nor the metric."""
+    metric, W, U, V = instance(kind, 4)
+    given = [W, U, V]
+    before = [a.copy() for a in given]
+    for array in given:
+        array.flags.writeable = False
+    for value in (
+        metric.gradient(W, V),
+        metric.exp(W, V),
+        metric.log(W, U),
+        metric.geodesic(W, U, 0.0),
+        metric.unit_ball(W, U, V),
+    ):
+        assert not any(np.shares_memory(value, array) for array in given)
+        value += 1
+    for array, expected in zip(given, before, strict=True):
+        np.testing.assert_array_equal(array, expected)
+    gain = np.array([1.0, 2.0])
+    metric = Reparameterized(gain)
+    gain[0] = 0
+    np.testing.assert_array_equal(metric.B(np.zeros((2, 2))), np.diag([1, 0.5]))
