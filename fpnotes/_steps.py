@@ -2,7 +2,9 @@
 
 import numpy as np
 
+from fpnotes._floats import as_by_default
 from fpnotes._inputs import positive, rows_of, square_matrix
+from fpnotes._linear import solve_bounded
 from fpnotes.solvers import ConvergenceError, FixedPoint
 
 
@@ -18,15 +20,17 @@ def check_step(W, point, error, lr):
         raise ValueError(f"error must have the shape of r, {point.r.shape}, not {error.shape}")
     if not np.all(point.converged):
         raise ConvergenceError(
-            f"{np.sum(~point.converged)} of {np.size(point.converged)} samples of point are not at a "
-            "fixed point, where the rule's derivation fails; leave them out, or solve them further",
+            f"{np.sum(~point.converged)} of {np.size(point.converged)} samples of point are not at a fixed "
+            "point, where the rule's derivation fails. Leave them out, as point[point.converged] and "
+            'train(..., unconverged="drop") do, or solve them further, with another r0 or more max_steps',
             point,
         )
     return W, error, positive("lr", lr)
 
 
+@as_by_default()
 def linear_response(W, point, error):
-    """Return B = G⁻¹ − W and, a row a sample, e and x, or say why there is no one A = B⁻¹."""
+    """Return B = G⁻¹ − W and, one row per sample, e and x, or say why there is no one A = B⁻¹."""
     n = len(W)
     x, error = point.x.reshape(-1, n), error.reshape(-1, n)
     g, r = point.gain.reshape(-1, n), point.r.reshape(-1, n)
@@ -47,17 +51,23 @@ def linear_response(W, point, error):
 
 
 def solve_unless_singular(K, right):
-    """Return K⁻¹ right; None where K is singular, or nearer than half the digits allow.
+    """Return K⁻¹ right; None where K is singular, or so near it that half of the digits may be lost.
 
-    K is I plus something. Where that is so large that rounding leaves less than three digits of the I,
-    they count only if the condition of K does not need them.
+    K is I plus something, and rounding either counts; see :func:`fpnotes._linear.solve_bounded`.
     """
-    enough = 1e-3 / np.finfo(K.dtype).eps
-    try:
-        solved = np.linalg.solve(K, right)
-        if np.abs(K).max(initial=0) > enough and not np.linalg.cond(K, 1) <= enough:
-            return None
-    except np.linalg.LinAlgError:
-        return None
-    largest = np.abs(right).max(initial=0) / np.sqrt(np.finfo(right.dtype).eps)
-    return solved if np.abs(solved).max(initial=0) <= largest else None
+    rows = np.ascontiguousarray(right.T)
+    with np.errstate(all="ignore"):
+        change = np.eye(len(K), dtype=K.dtype) - K
+    solved, error = solve_bounded(change, np.ones_like(rows), rows)
+    largest = np.abs(solved).max(initial=0)
+    accurate = error.max(initial=0) <= np.sqrt(np.finfo(K.dtype).eps) * largest
+    return solved.T if accurate else None
+
+
+def finite_step(dW):
+    """Return a rule's step, or raise: an infinite one would be noticed steps later, as something else."""
+    if not np.isfinite(dW).all():
+        raise FloatingPointError(
+            f"the update is not finite: it is beyond the range of {dW.dtype} numbers"
+        )
+    return dW

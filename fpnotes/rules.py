@@ -2,7 +2,12 @@
 
 Every rule is a function ``rule(W, point, error, lr) -> dW``. ``point`` is what
 :func:`fpnotes.solvers.solve` returned for the batch, and ``error`` is ∂J/∂r there, shape (m, N): any
-1/m of a mean loss is already in it.
+1/m of a mean loss is already in it. A rule returns an array of its own, and leaves all that it is given as
+it was.
+
+A step is proportional to lr unless the rule says otherwise by the attribute ``proportional_to_lr = False``,
+as :func:`reparameterized` does. A rule made from another passes the attribute on:
+:class:`fpnotes.optimizers.Adam`, which divides steps by their size, refuses where it is False.
 """
 
 from functools import reduce
@@ -11,8 +16,8 @@ import numpy as np
 
 from fpnotes._inputs import square_matrix
 from fpnotes._rows import parts
-from fpnotes._steps import check_step, linear_response, solve_unless_singular
-from fpnotes.implicit import resolvent
+from fpnotes._steps import check_step, finite_step, linear_response, solve_unless_singular
+from fpnotes.implicit import solve_resolvent
 from fpnotes.network import SingularityError
 
 __all__ = ["gradient", "linearized", "linearized_without_gains", "natural", "reparameterized"]
@@ -44,16 +49,19 @@ def gradient(W, point, error, lr, *, tol=None):
     Raises
     ------
     ConvergenceError
-        When a sample of ``point`` had not converged, or its adjoint equation is singular.
+        When a sample of ``point`` had not converged, or its adjoint equation is so nearly singular that fewer
+        than three digits of λ are sure; see :func:`fpnotes.implicit.resolvent`.
+    FloatingPointError
+        When the step is beyond the range of its dtype.
     ValueError, TypeError
         When an argument has the wrong shape, type or value.
     """
     W, error, lr = check_step(W, point, error, lr)
 
     def factors(g, r, _, e):
-        return g * resolvent(W, g, e, transpose=True, tol=tol), r
+        return g * solve_resolvent(W, g, e, transpose=True, tol=tol), r
 
-    return -lr * _sum_of_outer(factors, point, error)
+    return _sum_of_outer(factors, point, error, lr)
 
 
 def reparameterized(W, point, error, lr):
@@ -78,29 +86,31 @@ def reparameterized(W, point, error, lr):
         When the step lands on a singular A, which no W has; the message says which η are safe.
     ValueError
         When the network is not linear: then A is not one matrix.
-    ConvergenceError, TypeError
+    ConvergenceError, FloatingPointError, TypeError
         As :func:`gradient`.
     """
     W, error, lr = check_step(W, point, error, lr)
-    B, error, x = linear_response(W, point, error)
-    B_error, x_B = error @ B.T, x @ B
-    # Of two ways to write ΔW₂ = −η left (I − η middle)⁻¹ right, the one with the smaller middle.
-    if len(x) < len(W):
-        left, middle, right = B_error.T, x_B @ error.T, x_B
-    else:
-        left, middle, right = None, B_error.T @ x, B_error.T @ x_B
-    solved = solve_unless_singular(np.eye(len(middle), dtype=W.dtype) - lr * middle, right)
-    if solved is None:
-        # A is singular at lr = 1/pole for every real positive pole. Rounding may have made this one
-        # complex; below the inverse of the largest modulus there is none of any kind.
-        poles = np.linalg.eigvals(middle)
-        real = poles.real[(np.abs(poles.imag) <= 1e-6 * np.abs(poles)) & (poles.real > 0)]
-        safe = 1 / (real if real.size else np.abs(poles)).max()
-        raise SingularityError(
-            f"a step of lr={lr:g} lands on a singular A, which no W has; every lr below "
-            f"{safe:.6g} is safe here"
-        )
-    return -lr * (solved if left is None else left @ solved)
+    with np.errstate(all="ignore"):
+        B, error, x = linear_response(W, point, error)
+        B_error, x_B = error @ B.T, x @ B
+        # Of two ways to write ΔW₂ = −η left (I − η middle)⁻¹ right, the one with the smaller middle.
+        if len(x) < len(W):
+            left, middle, right = B_error.T, x_B @ error.T, x_B
+        else:
+            left, middle, right = None, B_error.T @ x, B_error.T @ x_B
+        change = finite_step(lr * middle)
+        solved = solve_unless_singular(np.eye(len(middle), dtype=W.dtype) - change, right)
+        if solved is None:
+            # A is singular at lr = 1/pole for every real positive pole. Rounding may have made this one
+            # complex; below the inverse of the largest modulus there is none of any kind.
+            poles = np.linalg.eigvals(change)
+            real = poles.real[(np.abs(poles.imag) <= 1e-6 * np.abs(poles)) & (poles.real > 0)]
+            safe = lr / (real if real.size else np.abs(poles)).max()
+            raise SingularityError(
+                f"a step of lr={lr:g} lands on a singular A, which no W has; every lr below "
+                f"{safe:.6g} is safe here"
+            )
+        return finite_step(-lr * (solved if left is None else left @ solved))
 
 
 def linearized(W, point, error, lr):
@@ -121,7 +131,7 @@ def linearized(W, point, error, lr):
 
     Raises
     ------
-    ConvergenceError, ValueError, TypeError
+    ConvergenceError, FloatingPointError, ValueError, TypeError
         As :func:`gradient`.
     """
     W, error, lr = check_step(W, point, error, lr)
@@ -130,7 +140,7 @@ def linearized(W, point, error, lr):
         left, right = g * e, r - g * recurrent
         return left - (g * left) @ W.T, right - (g * right) @ W
 
-    return -lr * _sum_of_outer(factors, point, error)
+    return _sum_of_outer(factors, point, error, lr)
 
 
 def linearized_without_gains(W, point, error, lr):
@@ -145,7 +155,7 @@ def linearized_without_gains(W, point, error, lr):
         right = r - (g * r) @ W.T
         return e - (g * e) @ W.T, right - g * (right @ W)
 
-    return -lr * _sum_of_outer(factors, point, error)
+    return _sum_of_outer(factors, point, error, lr)
 
 
 def natural(W, point, error, lr, *, covariance=None):
@@ -167,32 +177,35 @@ def natural(W, point, error, lr, *, covariance=None):
 
     Raises
     ------
-    ConvergenceError, ValueError, TypeError
+    ConvergenceError, FloatingPointError, ValueError, TypeError
         As :func:`reparameterized`.
     """
     W, error, lr = check_step(W, point, error, lr)
-    B, error, x = linear_response(W, point, error)
-    if covariance is None:
-        # XᵀΣ⁺ is m times the pseudoinverse of X.
-        whitened = len(x) * np.linalg.pinv(x).T
-    else:
-        covariance = square_matrix("covariance", covariance)
-        if covariance.shape != W.shape:
-            raise ValueError(f"covariance must have W's shape {W.shape}, not {covariance.shape}")
-        symmetric = np.allclose(covariance, covariance.T, rtol=1e-5, atol=0)
-        if not (symmetric and np.linalg.eigvalsh(covariance).min() > 0):
-            raise ValueError("covariance must be symmetric and positive definite")
-        whitened = np.linalg.solve(covariance, x.T).T
-    return -lr * (error @ B.T).T @ (whitened @ B)
+    with np.errstate(all="ignore"):
+        B, error, x = linear_response(W, point, error)
+        if covariance is None:
+            # XᵀΣ⁺ is m times the pseudoinverse of X.
+            whitened = len(x) * np.linalg.pinv(x).T
+        else:
+            covariance = square_matrix("covariance", covariance)
+            if covariance.shape != W.shape:
+                raise ValueError(
+                    f"covariance must have W's shape {W.shape}, not {covariance.shape}"
+                )
+            symmetric = np.allclose(covariance, covariance.T, rtol=1e-5, atol=0)
+            if not (symmetric and np.linalg.eigvalsh(covariance).min() > 0):
+                raise ValueError("covariance must be symmetric and positive definite")
+            whitened = np.linalg.solve(covariance, x.T).T
+        return finite_step(-lr * (error @ B.T).T @ (whitened @ B))
 
 
 reparameterized.proportional_to_lr = False  # pyright: ignore[reportFunctionMemberAccess]
 
 
-def _sum_of_outer(factors, point, error):
-    """Return Σ over samples of left rightᵀ, (N, N), a matrix product for each part of the batch.
+def _sum_of_outer(factors, point, error, lr):
+    """Return −η Σ over samples of left rightᵀ, (N, N), a matrix product for each part of the batch.
 
-    ``factors`` returns left and right, a row a sample, for rows of the gains, r, W r and the error.
+    ``factors`` returns left and right, one row per sample, for rows of the gains, r, W r and the error.
     """
     n = len(point.W)
     batch = [a.reshape(-1, n) for a in (point.gain, point.r, point.recurrent, error)]
@@ -201,4 +214,5 @@ def _sum_of_outer(factors, point, error):
         left, right = factors(*(a[part] for a in batch))
         return left.T @ right
 
-    return reduce(np.add, map(product, parts(batch[0])))
+    with np.errstate(all="ignore"):
+        return finite_step(-lr * reduce(np.add, map(product, parts(batch[0]))))

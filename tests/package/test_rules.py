@@ -1,4 +1,4 @@
-"""The gradient rule: against finite differences of the loss, and what it refuses."""
+"""The learning rules: against finite differences and their definitions, and what they refuse."""
 
 import re
 
@@ -325,12 +325,12 @@ def test_an_error_of_more_samples_than_the_point_has(rule):
 
 
 def test_the_smaller_of_samples_and_neurons_is_factorized(monkeypatch):
-    shapes, solve = [], np.linalg.solve
+    shapes, invert = [], np.linalg.inv
     for n, m, least in ((6, 3, 3), (6, 9, 6)):
         W, point, error, _, _ = linear_instance(0, n, m)
-        monkeypatch.setattr(np.linalg, "solve", lambda K, b: shapes.append(K.shape) or solve(K, b))
+        monkeypatch.setattr(np.linalg, "inv", lambda K: shapes.append(K.shape) or invert(K))
         fp.reparameterized(W, point, error, 0.1)
-        assert shapes.pop() == (least, least) and not shapes
+        assert shapes.pop() == (1, least, least) and not shapes
         monkeypatch.undo()
 
 
@@ -444,3 +444,83 @@ def test_a_covariance_may_be_symmetric_to_rounding_only():
     covariance[0, 1] *= 1 + 1e-12
     dW = natural(W, point, error, 0.1, covariance=covariance)
     np.testing.assert_allclose(dW, expected, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("rule", ALL_RULES)
+def test_a_rule_leaves_what_it_is_given_and_returns_an_array_of_its_own(rule):
+    W, point, error, _, _ = linear_instance(0, 4, 6)
+    given = {"W": W, "error": error} | {
+        name: value for name, value in vars(point).items() if isinstance(value, np.ndarray)
+    }
+    before = {name: value.copy() for name, value in given.items()}
+    for array in given.values():
+        array.flags.writeable = False
+    dW = rule(W, point, error, 0.1)
+    again = dW.copy()
+    assert dW.flags.writeable and not any(np.shares_memory(dW, a) for a in given.values())
+    dW += 1
+    np.testing.assert_array_equal(rule(W, point, error, 0.1), again)
+    for name, array in given.items():
+        np.testing.assert_array_equal(array, before[name], err_msg=name)
+
+
+@pytest.mark.parametrize("setting", ["ignore", "warn", "raise"])
+@pytest.mark.parametrize("unit", [1e-300, 1e-150, 1.0, 1e150])
+@pytest.mark.parametrize("rule", ALL_RULES)
+def test_no_setting_of_numpy_changes_a_step(rule, unit, setting):
+    """An underflow on the way to a step is none of the caller's business."""
+    W, point, error, _, _ = linear_instance(0, 4, 6)
+    error = unit * error * np.array([1e-200, 1.0, 1e-9, 1.0])
+    lr = min(1.0, 0.1 / unit)
+    usual = rule(W, point, error, lr)
+    with np.errstate(all=setting):
+        np.testing.assert_array_equal(rule(W, point, error, lr), usual)
+
+
+@pytest.mark.parametrize("setting", ["ignore", "warn", "raise"])
+@pytest.mark.parametrize("rule", ALL_RULES)
+def test_a_step_beyond_the_range_of_floats_is_an_error(rule, setting):
+    """With every setting of NumPy the same one, which train takes for the end of a run."""
+    W, point, error, _, _ = linear_instance(0, 4, 6)
+    with np.errstate(all=setting):
+        with pytest.raises(FloatingPointError, match="the update is not finite"):
+            rule(W, point, 1e300 * error, 1e300)
+
+
+@pytest.mark.parametrize("setting", ["ignore", "warn", "raise"])
+@pytest.mark.parametrize("activation", NAMED)
+def test_no_setting_of_numpy_changes_a_step_of_a_nonlinear_network(activation, setting):
+    W, point, error, _ = problem(activation)
+    for rule in (fp.gradient, fp.linearized, linearized_without_gains):
+        usual = rule(W, point, 1e-200 * error, 1e-150)
+        with np.errstate(all=setting):
+            np.testing.assert_array_equal(rule(W, point, 1e-200 * error, 1e-150), usual)
+
+
+@pytest.mark.parametrize("rule", ALL_RULES)
+def test_a_rule_says_whether_its_step_is_proportional_to_lr(rule):
+    W, point, error, _, _ = linear_instance(0, 4, 6)
+    proportional = np.allclose(rule(W, point, error, 0.2), 2 * rule(W, point, error, 0.1))
+    assert getattr(rule, "proportional_to_lr", True) == proportional
+    assert proportional == (rule is not fp.reparameterized)
+
+
+@pytest.mark.parametrize("m", [3, 12])
+def test_a_large_step_of_a_feedforward_kind_is_taken(m):
+    """With B = I and ∇_A J strictly triangular no lr is singular: dW = I − (I − η∇)⁻¹, however large."""
+    D = np.diag([3e3, 2e3, 4e3], k=-1)
+    x = np.eye(4) if m == 12 else np.eye(4)[:3]
+    W, point = np.zeros((4, 4)), fp.solve(np.zeros((4, 4)), np.vstack([x] * (m // 3))[:m], "linear")
+    error = np.zeros((m, 4))
+    error[: len(x)] = D.T[: len(x)]
+    dW = fp.reparameterized(W, point, error, 1.0)
+    expected = np.eye(4) - np.linalg.inv(np.eye(4) - error.T @ point.x)
+    np.testing.assert_allclose(dW, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_an_unconverged_point_is_met_with_what_can_be_done():
+    point = fp.solve([[2.0]], [[1.0], [-1.0]], "relu", on_failure="ignore")
+    with pytest.raises(fp.ConvergenceError) as caught:
+        fp.linearized([[2.0]], point, np.ones((2, 1)), 0.1)
+    for advice in ("point[point.converged]", 'unconverged="drop"', "r0", "max_steps"):
+        assert advice in str(caught.value)
