@@ -11,6 +11,7 @@ from autograd import (
     hessian_vector_product,
     jacobian,
     make_jvp,
+    make_vjp,
     value_and_grad,
 )
 from autograd.test_util import check_grads
@@ -654,3 +655,30 @@ def test_fixed_point_has_the_defaults_of_solve():
     for name, parameter in ours.items():
         assert parameter.default == theirs[name].default
     assert ours["max_steps"].default == 1000
+
+
+@pytest.mark.parametrize("setting", ["ignore", "warn", "raise"])
+@pytest.mark.parametrize("scale", [1e-290, 1e-150, 1.0, 1e150])
+@pytest.mark.parametrize("n", [SMALL, LARGE])
+@pytest.mark.parametrize("activation", NAMED)
+def test_no_setting_of_numpy_changes_a_derivative(activation, n, scale, setting):
+    W, x, _, rng = problem(n)
+    weights = scale * rng.standard_normal(x.shape) * onp.logspace(-200, 0, n)
+
+    def rates(W, x):
+        return fixed_point(W, x, activation, r0=start)
+
+    def values():
+        backward, _ = make_vjp(rates, (0, 1))(W, 0.4 * x)
+        return [
+            *backward(weights),
+            make_jvp(lambda x: rates(W, x))(0.4 * x)(weights)[1],
+            make_jvp(lambda W: rates(W, 0.4 * x))(W)(scale * W)[1],
+            resolvent(W, onp.full_like(x, 0.5), weights),
+        ]
+
+    start = fp.solve(W, 0.4 * x, activation).r
+    usual = values()
+    with onp.errstate(all=setting):
+        for value, expected in zip(values(), usual, strict=True):
+            onp.testing.assert_array_equal(value, expected)
