@@ -4,7 +4,7 @@ import numpy as np
 
 from fpnotes._floats import as_by_default
 from fpnotes._inputs import positive, rows_of, square_matrix
-from fpnotes._linear import solve_bounded
+from fpnotes._linear import bounded_by_norms, solve_bounded
 from fpnotes.solvers import ConvergenceError, FixedPoint
 
 
@@ -55,13 +55,16 @@ def solve_unless_singular(K, right):
 
     K is I plus something, and rounding either counts; see :func:`fpnotes._linear.solve_bounded`.
     """
-    rows = np.ascontiguousarray(right.T)
+    rows, half = right.T, np.sqrt(np.finfo(K.dtype).eps)
+
+    def accurate(solved, error):
+        return error.max(initial=0) <= half * np.abs(solved).max(initial=0)
+
     with np.errstate(all="ignore"):
-        change = np.eye(len(K), dtype=K.dtype) - K
-    solved, error = solve_bounded(change, np.ones_like(rows), rows)
-    largest = np.abs(solved).max(initial=0)
-    accurate = error.max(initial=0) <= np.sqrt(np.finfo(K.dtype).eps) * largest
-    return solved.T if accurate else None
+        solved = bounded_by_norms(K, rows)
+        if not accurate(*solved):
+            solved = solve_bounded(np.eye(len(K), dtype=K.dtype) - K, np.ones_like(rows), rows)
+    return solved[0].T if accurate(*solved) else None
 
 
 def finite_step(dW):

@@ -178,11 +178,6 @@ def _gw(u, transpose, gain, W):
 
 @primitive
 def _resolvent(W, gain, b, transpose, tol):
-    return solve_resolvent(W, gain, b, transpose=transpose, tol=tol)
-
-
-def solve_resolvent(W, gain, b, *, transpose, tol=None, inverse=None):
-    """Return :func:`resolvent` of plain arrays; ``inverse`` is for :func:`fpnotes._linear.solve_bounded`."""
     W = square_matrix("W", W)
     n = len(W)
     gain, b = rows_of("gain", gain, n), rows_of("b", b, n)
@@ -202,11 +197,11 @@ def solve_resolvent(W, gain, b, *, transpose, tol=None, inverse=None):
         if n > DIRECT and not (flat_gain == flat_gain[:1]).all():
             for part in chunks(flat_b):
                 left[part] = _iterated(W, flat_gain[part], flat_b[part], u[part], transpose, tol)
-        rows = onp.flatnonzero(left)
-        if len(rows):
+        rows = slice(None) if left.all() else onp.flatnonzero(left)
+        if left.any():
             # What products could not solve is near a singularity: single precision leaves too few digits.
             W, g, c = (onp.asarray(a, onp.float64) for a in (W, flat_gain[rows], flat_b[rows]))
-            u[rows], error = solve_bounded(W, g, c, transpose, inverse)
+            u[rows], error = solve_bounded(W, g, c, transpose, WORST / 100)
             failed = ~(error <= WORST * largest(u[rows]))
             if failed.any():
                 raise ConvergenceError(

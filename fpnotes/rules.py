@@ -17,7 +17,7 @@ import numpy as np
 from fpnotes._inputs import square_matrix
 from fpnotes._rows import parts
 from fpnotes._steps import check_step, finite_step, linear_response, solve_unless_singular
-from fpnotes.implicit import solve_resolvent
+from fpnotes.implicit import resolvent
 from fpnotes.network import SingularityError
 
 __all__ = ["gradient", "linearized", "linearized_without_gains", "natural", "reparameterized"]
@@ -59,7 +59,7 @@ def gradient(W, point, error, lr, *, tol=None):
     W, error, lr = check_step(W, point, error, lr)
 
     def factors(g, r, _, e):
-        return g * solve_resolvent(W, g, e, transpose=True, tol=tol), r
+        return g * resolvent(W, g, e, transpose=True, tol=tol), r
 
     return _sum_of_outer(factors, point, error, lr)
 
