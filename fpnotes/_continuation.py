@@ -39,9 +39,9 @@ def continuation(curve, gain, W, x, rounds):
         Evaluations of f(tWr + x) that each sample took.
     """
     m, n = x.shape
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+    with np.errstate(all="ignore"):
         start = curve(x)
-    at = np.concatenate([start, np.zeros((m, 1), x.dtype)], axis=1)  # (r, t), a row a sample
+    at = np.concatenate([start, np.zeros((m, 1), x.dtype)], axis=1)  # (r, t), one row per sample
     direction = np.zeros_like(at)
     direction[:, n] = 1
     length = np.full(m, LENGTH)
@@ -96,7 +96,7 @@ def continuation(curve, gain, W, x, rounds):
         factor = np.select([~good, taken <= 1, taken == 2], [0.4, 1.6, 1.0], default=0.8)
         length[k] = np.where(last, step[:, 0], length[k]) * factor
 
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+    with np.errstate(all="ignore"):
         for _ in range(rounds):
             live = np.flatnonzero(~arrived & (length > SHORTEST))
             for part in stacks(len(live), n + 1):

@@ -3,7 +3,8 @@
 A fixed point of φ is an r with φ(r) = r; the *residual* F(r) = φ(r) − r says how far off r is. Every
 method here proposes a next r from the current r and its residual:
 
-- :class:`Relaxation` moves along F. It is what the network itself does, one Euler step at a time.
+- :class:`Relaxation` moves along F. It is what the network itself does, in
+  Euler steps of a whole τ, which may carry it over to another attractor.
 - :class:`Anderson` combines the last few steps so that the residual predicted by a linear model is smallest.
 - :class:`Newton` solves the exact linear model, cautiously while far away.
 
@@ -18,7 +19,7 @@ from fpnotes._rows import largest
 
 
 class Relaxation:
-    """r ← r + αF, with a damping α a sample, halved whenever that sample's residual stops falling.
+    """r ← r + αF, with one damping α per sample, halved whenever that sample's residual stops falling.
 
     Undamped, the iteration diverges along an eigenvalue of GW below −1 although the network is stable;
     with α < 2/(1 − eigenvalue) it converges (book: thm-damped).
@@ -104,7 +105,7 @@ class Newton:
 
     Short steps follow the dynamics; as δ → ∞ they become Newton's. δ grows as the residual falls, which keeps
     Newton's quadratic end and, far from a fixed point, its caution (pseudo-transient continuation:
-    Kelley & Keyes 1998, doi:10.1137/S0036142996304796).
+    Kelley & Keyes 1998, doi:10.1137/S0036142996304796). It also grows where the linear model proves right.
 
     Parameters
     ----------
@@ -123,6 +124,7 @@ class Newton:
         self.solve = solve
         self.delta = np.full(m, delta)
         self.size = np.full(m, np.nan)
+        self.expected: np.ndarray | None = None
 
     def propose(self, rows, r, residual, size):
         """Return the next r, shape (m, N)."""
@@ -130,16 +132,31 @@ class Newton:
         # step is already Newton's.
         first = np.isnan(self.size)
         growth = np.where(first, 1 / np.minimum(size, 1), np.clip(self.size / size, 0.1, 10))
+        if self.expected is not None:
+            # Where the linear model foretold the residual, it may be trusted farther.
+            growth[largest(residual - self.expected) <= 0.1 * size] = 10
         self.delta = np.maximum(self.delta * growth, self.least)
         self.size = size
-        return r + self.solve(rows, r, residual, 1 + 1 / self.delta)
+        step = self.solve(rows, r, residual, 1 + 1 / self.delta)
+        singular = ~np.isfinite(step).all(axis=1)
+        if singular.any():
+            # By chance, perhaps: a shorter step has another matrix.
+            shorter = np.where(np.isinf(self.delta), 1, self.delta / 2)[singular]
+            self.delta[singular] = shorter
+            step[singular] = self.solve(
+                rows[singular], r[singular], residual[singular], 1 + 1 / shorter
+            )
+        self.expected = step / self.delta.astype(step.dtype)[:, None]
+        return r + step
 
     def keep(self, mask):
         """Forget the samples that left the batch."""
         self.delta, self.size = self.delta[mask], self.size[mask]
+        if self.expected is not None:
+            self.expected = self.expected[mask]
 
 
-def iterate(phi, r, method, rows, limit, max_steps):
+def iterate(phi, r, method, rows, limit, max_steps, confirm=None):
     """Run a method on some rows of a batch until each has a residual within its limit.
 
     Parameters
@@ -154,9 +171,14 @@ def iterate(phi, r, method, rows, limit, max_steps):
     rows : (k,) int array
         The samples to work on.
     limit : callable
-        ``limit(rows, r)`` returns the largest ``|residual|`` that counts as converged, a sample: (k,).
+        ``limit(rows, r)`` returns the largest ``|residual|`` with which each sample may count as
+        converged: (k,).
     max_steps : int
         How many times φ may be applied after its first evaluation.
+    confirm : callable, optional
+        ``confirm(rows, r, residual, within)`` returns which of the samples marked by the mask ``within``,
+        whose residual is within its limit, have converged; by default all of them. It is called just
+        after φ, with the same rows.
 
     Returns
     -------
@@ -172,13 +194,15 @@ def iterate(phi, r, method, rows, limit, max_steps):
     for count in range(max_steps + 1):
         if not len(live):
             break
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(all="ignore"):
             residual = phi(rows[live], at)
             residual -= at
             now = largest(residual)
         lost = ~np.isfinite(now)
         size[live], steps[live] = np.where(lost, np.inf, now), count + 1
         done = now <= limit(rows[live], at)
+        if confirm is not None and done.any():
+            done[done] = confirm(rows[live], at, residual, done)
         ended = done | lost
         r[rows[live[done]]] = at[done]
         if ended.any():
@@ -186,7 +210,7 @@ def iterate(phi, r, method, rows, limit, max_steps):
             live, at, residual, now = live[keep], at[keep], residual[keep], now[keep]
             method.keep(keep)
         if count < max_steps and len(live):
-            with np.errstate(over="ignore", invalid="ignore"):
+            with np.errstate(all="ignore"):
                 at = method.propose(rows[live], at, residual, now)
     r[rows[live]] = at
     return size, steps

@@ -10,10 +10,15 @@ LEAST = 128
 # What only sums over samples needs several arrays of the batch's size once: it takes larger parts.
 PART = 8_000_000
 
-# Freed memory stays with the process: Linux's allocator would otherwise return the arrays of a training step
-# to the system, and get them back empty at the next, a third of the step's time. It keeps as much as the
-# largest array that it has seen freed, up to 32 MB; this one is never touched.
-np.empty(2**25 - 2**16, np.uint8)
+
+def keep_memory():
+    """Let this process keep the memory it frees, up to 32 MB, instead of giving it back to the system.
+
+    Linux's allocator otherwise gets the arrays of every training step back empty: a solve of 200 linear
+    neurons takes twice as long. It keeps as much as the largest array that it has seen freed; this one is
+    never touched. Left to those who ask, since it concerns the whole process.
+    """
+    np.empty(2**25 - 2**16, np.uint8)
 
 
 def chunks(rows):
@@ -35,4 +40,5 @@ def _slices(rows, nbytes):
 
 def largest(a):
     """Return the largest modulus of every row of a real array: (m, N) → (m,)."""
-    return np.maximum(a.max(axis=1, initial=0), -a.min(axis=1, initial=0))
+    # Adding 0 makes 0 of −0.
+    return np.maximum(a.max(axis=1, initial=0), -a.min(axis=1, initial=0)) + 0.0

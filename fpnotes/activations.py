@@ -32,9 +32,6 @@ class Activation:
         Elementwise map from net input z, any shape, to rate.
     gain : callable
         Its derivative f′, elementwise.
-    fresh : bool
-        Whether f returns a new array at every call, in which ``solve`` may work. False by default: a function
-        of yours may keep what it returns.
     made_by : tuple or str, optional
         How to find the curve again where f and gain cannot be pickled: ``(function, arguments)`` that
         make it, or its name in this module.
@@ -43,8 +40,9 @@ class Activation:
     name: str
     f: Callable[[Any], Any] = field(repr=False)
     gain: Callable[[Any], Any] = field(repr=False)
-    fresh: bool = field(default=False, repr=False)
     made_by: tuple | str = field(default=(), repr=False, compare=False, kw_only=True)
+    # Whether f and gain return a new array at every call and leave z alone, as the curves below do.
+    _fresh: bool = field(default=False, init=False, repr=False, compare=False)
 
     def __post_init__(self):
         """Check that both curves can be called."""
@@ -58,11 +56,14 @@ class Activation:
 
     def __reduce__(self):
         """Pickle how to find the curve, so that ``linear`` is ``linear`` in another process."""
-        return self.made_by or (Activation, (self.name, self.f, self.gain, self.fresh))
+        return self.made_by or (Activation, (self.name, self.f, self.gain))
 
 
 def evaluate(activation, curve, z):
     """Evaluate ``activation.f`` or ``activation.gain`` at an array z, and check what comes back.
+
+    The value is a new array: a function of the user's may work in place on what it is given, keep it, or
+    return the same array every time.
 
     Raises
     ------
@@ -71,10 +72,9 @@ def evaluate(activation, curve, z):
         through as it is, with a note that names the activation.
     """
     try:
-        # A function of the user's may work in place; z is still needed. A rate too small for a float is 0,
-        # which is right, whatever NumPy has been asked to raise.
+        # A rate too small for a float is 0, which is right, whatever NumPy has been asked to raise.
         with onp.errstate(under="ignore"):
-            value = onp.asarray(curve(z if activation.fresh else z.copy()))
+            value = onp.asarray(curve(z if activation._fresh else z.copy()))
     except Exception as error:
         error.add_note(
             f"raised by activation {activation.name!r} given an array of shape {z.shape}"
@@ -89,7 +89,7 @@ def evaluate(activation, curve, z):
         raise TypeError(
             f"activation {activation.name!r} must return real numbers, not dtype {value.dtype}"
         )
-    return value.astype(z.dtype, copy=False)
+    return value.astype(z.dtype, copy=not activation._fresh)
 
 
 def _curve(name, f, gain, made_by=None):
@@ -101,7 +101,9 @@ def _curve(name, f, gain, made_by=None):
     f = primitive(f)
     defvjp(f, lambda ans, z: lambda cotangent: cotangent * gain(z))
     defjvp(f, lambda tangent, ans, z: tangent * gain(z))
-    return Activation(name, f, gain, fresh=True, made_by=made_by or name)
+    curve = Activation(name, f, gain, made_by=made_by or name)
+    object.__setattr__(curve, "_fresh", True)
+    return curve
 
 
 def powerlaw(p=2.0, k=1.0):

@@ -1,32 +1,22 @@
 """Solving r = f(W r + x) for a whole batch, and an honest account of how it went.
 
-``solve`` returns a :class:`FixedPoint`. Its ``converged`` is an array, one a sample, and certifies the
+``solve`` returns a :class:`FixedPoint`. Its ``converged`` has one entry per sample, and certifies the
 residual of the very r that is returned. A sample that fails neither spoils the others nor hides among them.
 """
 
 import warnings
 from dataclasses import dataclass, fields
-from functools import cached_property, partial
+from functools import cached_property
 
 import numpy as np
 
-from fpnotes._certificate import residual_limit, tolerance
-from fpnotes._continuation import continuation
+from fpnotes._batch import METHODS, Batch
+from fpnotes._certificate import Certificate, tolerance
 from fpnotes._inputs import count, rows_of, square_matrix
-from fpnotes._iterations import Anderson, Newton, Relaxation, iterate
-from fpnotes._linear import solve_direct
-from fpnotes._rows import chunks, largest
-from fpnotes.activations import Curve, as_activation, evaluate, linear
+from fpnotes.activations import Curve, as_activation, evaluate
 from fpnotes.network import spectral_abscissa
 
 __all__ = ["ConvergenceError", "FixedPoint", "solve"]
-
-METHODS = ("auto", "relaxation", "anderson", "newton")
-# The evaluations that "auto" gives each of its methods.
-RELAX_FIRST = 80
-THEN_ANDERSON = 200
-NEWTON_STEPS = 60
-CONTINUATION_STEPS = 100
 
 
 class ConvergenceError(RuntimeError):
@@ -64,7 +54,8 @@ class FixedPoint:
     residual : (...) array
         Largest ``|f(W r + x) − r|`` of each sample, at the r above.
     converged : (...) bool array
-        Whether ``residual`` is at most tol · max(1, largest ``|r|``), and it and every gain are finite.
+        Whether ``residual`` is small enough to certify r, as :func:`solve` says under tol, and every gain
+        is finite.
     steps : (...) int array
         Evaluations of f(W r + x) that each sample took to find r; 0 where one linear solve did.
     """
@@ -130,7 +121,7 @@ class FixedPoint:
         Computed when first asked for.
         """
         gain = self.gain.reshape(-1, len(self.W))
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(all="ignore"):
             known = np.isfinite(np.abs(gain).max(axis=1) * np.abs(self.W).max())
         abscissa = np.full(len(gain), np.nan, gain.dtype)
         abscissa[known] = spectral_abscissa(self.W, gain[known])
@@ -159,29 +150,40 @@ def solve(
 ):
     """Find r = f(W r + x) for every sample of a batch.
 
-    By default a sample is first relaxed, as the network itself would settle. If that is slow, Anderson
-    acceleration takes over, then Newton's method, cautiously at first, and at last a continuation
-    from the network without recurrence, which does not depend on r0. All but relaxation may end at a
-    fixed point that the dynamics would leave: where that matters, read ``stable``. A linear network
-    is solved directly, by one factorization for all samples.
+    By default a sample is first relaxed, r ← f(W r + x). If that is slow, Anderson acceleration takes
+    over, then Newton's method, cautiously at first, and at last a continuation from the network without
+    recurrence, which does not depend on r0. A linear network is solved directly, by one factorization for
+    all samples.
+
+    Where a network has several fixed points, none of these promises the one at which it would settle from
+    r0. All but relaxation may end at a fixed point that the dynamics would leave, which ``stable`` shows; so
+    does relaxation from a symmetric start, which stops at a saddle between the attractors. And as its first
+    steps are a whole τ long, relaxation too may cross to another attractor, stable like the right one: of
+    91 strongly coupled networks of three neurons it did so in 7. For the network's own attractor follow
+    :meth:`fpnotes.network.RateNetwork.simulate`, and give ``solve`` its last state as r0.
 
     Parameters
     ----------
     W : (N, N) array_like
         Recurrent weights, ``W[i, j]`` from neuron j to neuron i.
     x : (..., N) array_like
-        Inputs, a row a sample; a single unbatched x is an (N,) array.
+        Inputs, one row per sample; a single unbatched x is an (N,) array.
     activation : str, Activation or callable
         The f–I curve, see :func:`fpnotes.activations.as_activation`.
     r0 : (..., N) array_like, optional
         Where to start, broadcast against x; by default from rest, r = 0. In a network with several
         fixed points it decides which is found.
     tol : float, optional
-        A sample has converged when its largest ``|f(W r + x) − r|`` is at most tol · max(1, largest
-        ``|r|``). By default 1e-8, or 1e-5 in float32.
+        A sample has converged when its largest ``|f(W r + x) − r|`` is at most tol times the largest ``|r|``
+        and at most tol times the largest ``|b|``, where b = f(z) − GW r, at z = W r + x, is what drives the
+        network linearized at r; in a linear network b is x. So rates that run away are not certified, nor
+        are rates because they are small. Where rounding forbids so small a residual, one of two roundings
+        is enough; where it leaves r or b fewer than three digits, the sample has not converged. By default
+        1e-8, or 1e-5 in float32.
     max_steps : int
         Steps allowed to each method, an evaluation of f(W r + x) each after a first one; "auto" gives
-        most of them fewer.
+        most of them fewer. A float32 sample that single precision cannot certify is solved once more, in
+        double precision.
     method : {"auto", "relaxation", "anderson", "newton"}
         Which way to go; the book's chapter on solving describes them.
     on_failure : {"raise", "warn", "ignore"}
@@ -223,118 +225,51 @@ def solve(
     if on_failure not in ("raise", "warn", "ignore"):
         raise ValueError(f"on_failure must be raise, warn or ignore, not {on_failure!r}")
 
-    flat_x, flat_r = x.reshape(-1, n), r.reshape(-1, n)
-    recurrent, gain = np.empty_like(flat_x), np.empty_like(flat_x)
-    residual, steps = np.empty(len(flat_x), dtype), np.zeros(len(flat_x), dtype=int)
-    direct = f is linear and method in ("auto", "newton")
-    if direct:
-        flat_r[:] = solve_direct(W, np.ones_like(flat_x), flat_x)
-
-    for part in chunks(flat_x):
-        if not direct:
-            steps[part] = _solve_rows(W, flat_x[part], f, flat_r[part], tol, max_steps, method)
-        # What is certified is the r returned, evaluated once more.
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            z = np.matmul(flat_r[part], W.T, out=recurrent[part]) + flat_x[part]
-            residual[part] = largest(evaluate(f, f, z) - flat_r[part])
-            gain[part] = evaluate(f, f.gain, z)
-
-    residual[np.isnan(residual)] = np.inf
-    converged = (residual <= residual_limit(tol, flat_r)) & np.isfinite(residual)
-    converged &= np.isfinite(gain).all(axis=1)
+    batch = Batch(W, f, x.reshape(-1, n), r.reshape(-1, n))
+    batch.solve(tol, max_steps, method)
     samples = x.shape[:-1]
     point = FixedPoint(
         r=_read_only(r),
-        gain=_read_only(gain.reshape(x.shape)),
+        gain=_read_only(batch.gain.reshape(x.shape)),
         x=_read_only(x),
-        recurrent=_read_only(recurrent.reshape(x.shape)),
+        recurrent=_read_only(batch.recurrent.reshape(x.shape)),
         W=_read_only(W),
-        residual=residual.reshape(samples)[()],
-        converged=converged.reshape(samples)[()],
-        steps=steps.reshape(samples)[()],
+        residual=_read_only(batch.residual.reshape(samples))[()],
+        converged=_read_only(batch.converged.reshape(samples))[()],
+        steps=_read_only(batch.steps.reshape(samples))[()],
     )
     if on_failure != "ignore" and not np.all(point.converged):
-        message = _failure(point, tol)
+        message = _failure(point, tol, f)
         if on_failure == "raise":
             raise ConvergenceError(message, point)
         warnings.warn(message, RuntimeWarning, stacklevel=2)
     return point
 
 
-def _solve_rows(W, x, f, r, tol, max_steps, method):
-    """Solve in place for r of shape (m, N); return each sample's steps."""
-    m = len(x)
-    steps = np.zeros(m, dtype=int)
-
-    net_input = np.empty_like(x)  # one array for every step: new memory is slow at first touch
-
-    def drive(rows, at):
-        z = net_input[: len(at)]
-        if at.any():
-            np.matmul(at, W.T, out=z)
-        else:  # at rest no product is needed
-            z[:] = 0
-        z += x if len(rows) == m else x[rows]
-        return z
-
-    def phi(rows, at):
-        rate = evaluate(f, f, drive(rows, at))
-        return rate if f.fresh else rate.copy()  # iterate works in it
-
-    def newton_step(rows, at, residual, diagonal):
-        gain = evaluate(f, f.gain, drive(rows, at))
-        return solve_direct(W, gain, residual, diagonal=diagonal)
-
-    def limit(rows, at):
-        # A little below tol: the same residual, computed on another batch, differs by a few roundings.
-        return 0.9 * residual_limit(tol, at)
-
-    def run(method, rows, max_steps):
-        """Advance some rows by one method and return those that are still not converged."""
-        size, taken = iterate(phi, r, method, rows, limit, max_steps)
-        steps[rows] += taken
-        return rows[~(size <= limit(rows, r[rows]))]
-
-    todo = np.arange(m)
-    if method == "relaxation":
-        run(Relaxation(m), todo, max_steps)
-    elif method == "anderson":
-        run(Anderson(m), todo, max_steps)
-    elif method == "newton":
-        run(Newton(m, newton_step), todo, max_steps)
-    else:
-        todo = run(Relaxation(m), todo, min(max_steps, RELAX_FIRST))
-        settled = r.copy()
-        todo = run(Anderson(len(todo)), todo, min(max_steps, THEN_ANDERSON))
-        r[todo] = settled[todo]
-        todo = run(Newton(len(todo), newton_step), todo, min(max_steps, NEWTON_STEPS))
-        if len(todo):
-            curve, gain = partial(evaluate, f, f), partial(evaluate, f, f.gain)
-            rounds = min(max_steps, CONTINUATION_STEPS)
-            r[todo], steps_taken = continuation(curve, gain, W, x[todo], rounds)
-            steps[todo] += steps_taken
-            todo = run(Newton(len(todo), newton_step, np.inf), todo, min(max_steps, NEWTON_STEPS))
-        r[todo] = settled[todo]
-    return steps
-
-
-def _failure(point, tol):
+@np.errstate(all="ignore")
+def _failure(point, tol, f):
     """Say how many samples failed, how badly, and what to try."""
     residual, converged = np.ravel(point.residual), np.ravel(point.converged)
     worst = int(np.argmax(np.where(converged, -np.inf, residual)))
     n = len(point.W)
-    gain = point.gain.reshape(-1, n)
+    x, r, recurrent, gain = (
+        a.reshape(-1, n) for a in (point.x, point.r, point.recurrent, point.gain)
+    )
+    one = slice(worst, worst + 1)
+    z = recurrent[one] + x[one]
+    drive = Certificate(tol, f, point.W).drive(x[one], z, evaluate(f, f, z), gain[one])[0].item()
     try:
-        with np.errstate(over="ignore", invalid="ignore"):
-            where = f"{spectral_abscissa(point.W, gain[worst]):.3g}"
+        where = f"{spectral_abscissa(point.W, gain[worst]):.3g}"
     except (ValueError, np.linalg.LinAlgError):  # gains or weights beyond the range of floats
         where = "unknown"
     message = (
         f"{np.sum(~converged)} of {converged.size} samples did not converge to tol={tol:g}. The "
         f"worst is sample {worst}, with residual {residual[worst]:.3g} and spectral abscissa of GW "
-        f"{where} there (stable below 1). Try another r0 or a larger max_steps; if the network has "
-        "no fixed point for this input, none will be found. The result is in the error's .point; "
-        "on_failure='ignore' returns it."
+        f"{where} there (stable below 1). A residual may be tol times the largest |r|, here "
+        f"{np.abs(r[worst]).max():.3g}, and tol times the largest |b|, here {drive:.3g}, where "
+        "b = f(z) − GWr is what drives the network near r. Try another r0, a larger max_steps or a larger "
+        "tol; if the network has no fixed point for this input, none will be found. The result is in the "
+        "error's .point; on_failure='ignore' returns it, and point[point.converged] leaves these samples out."
     )
     broken = np.sum(~np.isfinite(gain).all(axis=1))
     if broken:

@@ -231,13 +231,64 @@ def test_newtons_step_length_follows_the_residual_within_a_factor_of_ten():
 
     def step(rows, r, residual, diagonal):
         seen.append(1 / (diagonal - 1))
-        return residual
+        return 1e6 * residual  # foretells a residual that does not come
 
     method = Newton(2, step)
     for size in ([5.0, 0.01], [1.0, 1e-6], [2.0, 1.0], [1.0, 0.5]):
         method.propose(np.arange(2), np.zeros((2, 1)), np.ones((2, 1)), np.array(size))
     expected = [[1, 100], [5, 1000], [2.5, 100], [5, 200]]
     np.testing.assert_allclose(seen, expected, rtol=1e-12)
+
+
+def newton_alone(w, b, start):
+    """Return where Newton's method ends on r → wr + b, and the evaluations it took."""
+    r = np.full((1, 1), start)
+    size, steps = iterate(
+        lambda rows, at: w * at + b,
+        r,
+        Newton(
+            1,
+            lambda rows, at, F, d: solve_direct(np.full((1, 1), w), np.ones_like(F), F, diagonal=d),
+        ),
+        np.arange(1),
+        lambda rows, at: np.full(len(rows), 1e-12),
+        60,
+    )
+    return r[0, 0], size[0], steps[0]
+
+
+def test_newton_takes_longer_steps_where_its_model_is_right():
+    """The residual of a slow linear network hardly falls at first, as foretold: δ grows all the same."""
+    r, _, _ = newton_alone(1 - 1e-6, 1.0, 0.0)
+    assert abs(r - 1e6) < 1e-3
+
+
+def test_newton_steps_past_a_matrix_that_is_singular_by_chance():
+    """With residual 1 the first δ is 1, and (1 + 1/δ)I − W is 0 where w = 2."""
+    r, size, _ = newton_alone(2.0, 0.0, 1.0)
+    assert size <= 1e-12 and abs(r) <= 1e-12
+
+
+def test_what_is_not_confirmed_goes_on():
+    seen = []
+
+    def confirm(rows, at, residual, within):
+        seen.append((rows.copy(), within.copy()))
+        np.testing.assert_allclose(residual, 1 - at / 2)
+        return np.abs(at[within, 0] - 2) <= 1e-9
+
+    r = np.zeros((2, 1))
+    iterate(
+        lambda rows, at: at / 2 + 1,
+        r,
+        Relaxation(2),
+        np.arange(2),
+        lambda rows, at: np.full(len(rows), 1e-2),
+        100,
+        confirm,
+    )
+    assert len(seen) > 10
+    np.testing.assert_allclose(r, 2, atol=1e-9)
 
 
 def test_damping_is_halved_after_six_residuals_without_progress():

@@ -742,12 +742,104 @@ def test_a_curve_may_keep_or_overwrite_its_arrays():
         np.testing.assert_allclose(point.gain, gain(point.r @ W.T + x), rtol=1e-12)
 
 
-@pytest.mark.parametrize("method", ["auto", "relaxation", "anderson"])
-def test_tol_is_absolute_for_rates_below_1(method):
-    """From rest the residual is f(x) = 1e-3: too much for tol = 1e-4, and enough for 1e-2."""
-    early = fp.solve([[0.5]], [[1e-3]], "relu", tol=1e-2, method=method)
-    assert early.converged.all() and early.steps[0] == 1 and early.r[0, 0] == 0
-    assert fp.solve([[0.5]], [[1e-3]], "relu", tol=1e-4, method=method).steps[0] > 1
+INTEGRATING = ["linear", "relu", "softplus", fp.powerlaw(1), lambda z: anp.maximum(z, 0.0)]
+
+
+def integrator(seed, n, dtype):
+    """Return W with an eigenvalue of 1 along v > 0, smaller ones elsewhere, and v."""
+    rng = np.random.default_rng(seed)
+    v = rng.uniform(0.1, 1, n)
+    v /= np.linalg.norm(v)
+    P = np.eye(n) - np.outer(v, v)
+    W = 0.3 * P @ rng.standard_normal((n, n)) @ P / np.sqrt(n) + np.outer(v, v)
+    return W.astype(dtype), v.astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("method", METHODS)
+class TestRunningAway:
+    """An iterate that grows for ever must not make its own tolerance."""
+
+    @pytest.mark.parametrize("activation", INTEGRATING)
+    def test_a_network_that_integrates_its_input_is_refused(self, activation, method, dtype):
+        half = np.full((2, 2), 0.5, dtype)
+        for W, x in (
+            (np.ones((1, 1), dtype), np.ones(1, dtype)),
+            (half, np.ones(2, dtype)),
+            integrator(0, 3, dtype),
+            integrator(1, 12, dtype),
+        ):
+            point = fp.solve(W, x, activation, method=method, on_failure="ignore")
+            assert not point.converged and not point.stable
+
+    def test_one_that_leaks_is_solved(self, method, dtype):
+        if method == "relaxation":
+            pytest.skip("takes as many steps as 1/(1 − w)")
+        for w in (1 - 1e-6, 1 - 1e-9):
+            W = np.array([[w]], dtype)
+            if W == 1:  # single precision cannot tell
+                continue
+            expected = 1 / (1 - W[0, 0].astype(float))
+            for activation in ("linear", "relu", lambda z: anp.maximum(z, 0.0)):
+                r = fp.solve(W, np.ones(1, dtype), activation, method=method).r[0]
+                assert r == pytest.approx(expected, rel=1e-6)
+
+    def test_a_saturated_neuron_gets_no_tolerance_from_its_input(self, method, dtype):
+        point = fp.solve(np.array([[2.0]], dtype), np.array([1e6], dtype), method=method)
+        assert point.residual <= (1e-8 if dtype == np.float64 else 1e-5)
+
+    def test_rates_without_input_may_sustain_themselves_or_vanish(self, method, dtype):
+        x = np.zeros(1, dtype)
+        active = fp.solve(np.array([[2.0]], dtype), x, r0=[1.0], method=method)
+        assert active.r[0] == pytest.approx(0.95750402, rel=1e-5)
+        for w in (0.5, 0.9, -3.0):
+            for activation in ("tanh", "relu", lambda z: anp.maximum(z, 0.0)):
+                W = np.array([[w]], dtype)
+                assert fp.solve(W, x, activation, r0=[1.0], method=method).r == 0
+
+    @pytest.mark.parametrize("x", [1.0, 5e-6, 5e-9, 1e-12])
+    def test_no_rate_is_right_because_it_is_small(self, x, method, dtype):
+        for activation in ("linear", "relu", fp.powerlaw(1), lambda z: anp.maximum(z, 0.0)):
+            W, inputs = np.array([[0.5]], dtype), np.array([x], dtype)
+            r = fp.solve(W, inputs, activation, method=method).r[0]
+            assert r == pytest.approx(2 * x, rel=1e-7 if dtype == np.float64 else 1e-4)
+
+    @given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 6), power=st.integers(-60, 60))
+    @settings(max_examples=20)
+    def test_relu_knows_no_unit(self, seed, n, power, method, dtype):
+        rng = np.random.default_rng(seed)
+        W = (rng.standard_normal((n, n)) / np.sqrt(n)).astype(dtype)
+        x, r0 = rng.standard_normal((2, 2, n)).astype(dtype)
+        unit = dtype(2.0**power)
+        one = fp.solve(W, x, "relu", r0=r0, method=method, max_steps=100, on_failure="ignore")
+        other = fp.solve(
+            W, unit * x, "relu", r0=unit * r0, method=method, max_steps=100, on_failure="ignore"
+        )
+        np.testing.assert_array_equal(other.r, unit * one.r)
+        np.testing.assert_array_equal(other.converged, one.converged)
+
+    def test_newton_steps_past_a_singular_matrix(self, method, dtype):
+        if method == "newton":
+            point = fp.solve([[2.0]], [0.0], lambda z: 1.0 * z, r0=[1.0], method=method)
+            assert point.r == 0
+
+
+def test_a_residual_of_nothing_has_no_sign():
+    point = fp.solve(np.zeros((2, 2)), np.array([[-1.0, -2.0], [1.0, 2.0]]), "relu")
+    assert not np.signbit(point.residual).any()
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("activation", NAMED)
+def test_numpys_error_settings_change_nothing(activation, method):
+    W, x = network(24, 0.3, n=6, m=4)
+    W = 0.2 * np.abs(W)
+    x[0] = -1000  # where exponentials underflow
+    expected = fp.solve(W, x, activation, method=method, on_failure="ignore")
+    with np.errstate(all="raise"):
+        point = fp.solve(W, x, activation, method=method, on_failure="ignore")
+    np.testing.assert_array_equal(point.r, expected.r)
+    np.testing.assert_array_equal(point.converged, expected.converged)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
