@@ -23,7 +23,7 @@ from fpnotes.rules import gradient, linearized, linearized_without_gains, natura
 from fpnotes.solvers import ConvergenceError, FixedPoint, solve
 from fpnotes.sweeps import SweepError, sweep
 from fpnotes.tasks import Digits, LinearRegression, Task, cross_entropy, mean_squared_error
-from fpnotes.training import History, train
+from fpnotes.training import History, keep_memory, train
 
 __all__ = [
     "Activation",
@@ -49,6 +49,7 @@ __all__ = [
     "distance_to_singularity",
     "fixed_point",
     "gradient",
+    "keep_memory",
     "linear",
     "linearized",
     "linearized_without_gains",

@@ -11,16 +11,6 @@ LEAST = 128
 PART = 8_000_000
 
 
-def keep_memory():
-    """Let this process keep the memory it frees, up to 32 MB, instead of giving it back to the system.
-
-    Linux's allocator otherwise gets the arrays of every training step back empty: a solve of 200 linear
-    neurons takes twice as long. It keeps as much as the largest array that it has seen freed; this one is
-    never touched. Left to those who ask, since it concerns the whole process.
-    """
-    np.empty(2**25 - 2**16, np.uint8)
-
-
 def chunks(rows):
     """Return slices of an (m, N) array to iterate on, one after the other."""
     return _slices(rows, BYTES)

@@ -3,3 +3,7 @@
 ``figures`` draws, ``interactive`` makes a slider that works in the page, ``checks`` computes one gradient in
 independent ways, ``reproduce`` makes the published runs, whose tables stand in ``tables``.
 """
+
+from fpnotes.training import keep_memory
+
+keep_memory()  # a chapter trains for minutes, in a process of its own

@@ -773,16 +773,19 @@ class TestRunningAway:
             assert not point.converged and not point.stable
 
     def test_one_that_leaks_is_solved(self, method, dtype):
-        if method == "relaxation":
-            pytest.skip("takes as many steps as 1/(1 − w)")
         for w in (1 - 1e-6, 1 - 1e-9):
             W = np.array([[w]], dtype)
             if W == 1:  # single precision cannot tell
                 continue
             expected = 1 / (1 - W[0, 0].astype(float))
             for activation in ("linear", "relu", lambda z: anp.maximum(z, 0.0)):
-                r = fp.solve(W, np.ones(1, dtype), activation, method=method).r[0]
-                assert r == pytest.approx(expected, rel=1e-6)
+                point = fp.solve(
+                    W, np.ones(1, dtype), activation, method=method, on_failure="ignore"
+                )
+                # Relaxation needs about 1/(1 − w) steps, and has 1000.
+                assert point.converged == (method != "relaxation")
+                if point.converged:
+                    assert point.r[0] == pytest.approx(expected, rel=1e-6)
 
     def test_a_saturated_neuron_gets_no_tolerance_from_its_input(self, method, dtype):
         point = fp.solve(np.array([[2.0]], dtype), np.array([1e6], dtype), method=method)
