@@ -196,17 +196,14 @@ class History:
 
 def as_recorded(values):
     """Return recorded values as one array, one row per recording, or as an array of objects."""
-    sized = (bool, int, float, complex)
-    shapes = {np.shape(v) if isinstance(v, sized) or hasattr(v, "dtype") else None for v in values}
-    kinds = {getattr(getattr(v, "dtype", None), "kind", type(v).__name__) for v in values}
-    numbers = {"b", "i", "u", "f", "c", *(kind.__name__ for kind in sized)}
-    if len(shapes) == 1 and (len(kinds) == 1 or kinds <= numbers):
-        try:
-            array = np.array(values)
-        except Exception:  # of unequal lengths, or objects that NumPy cannot take apart
-            return as_objects(values)
-        if array.dtype != object:
-            return array
+    try:
+        arrays = [np.asarray(value) for value in values]
+    except Exception:  # of unequal lengths, or objects that NumPy cannot take apart
+        return as_objects(values)
+    kinds = {array.dtype.kind for array in arrays}
+    alike = len({array.shape for array in arrays}) == 1
+    if alike and "O" not in kinds and (len(kinds) == 1 or kinds <= set("biufc")):
+        return np.array(arrays)
     return as_objects(values)
 
 

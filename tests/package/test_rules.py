@@ -524,3 +524,14 @@ def test_an_unconverged_point_is_met_with_what_can_be_done():
         fp.linearized([[2.0]], point, np.ones((2, 1)), 0.1)
     for advice in ("point[point.converged]", 'unconverged="drop"', "r0", "max_steps"):
         assert advice in str(caught.value)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_linear_network_of_huge_weights_is_known_as_linear(seed):
+    """Its W r + x is known to no more than the roundings of terms far larger than r."""
+    rng = np.random.default_rng(seed)
+    W, x = 1e13 * rng.standard_normal((12, 12)), rng.standard_normal((5, 12))
+    point = fp.solve(W, x, "linear", on_failure="ignore")
+    point = point[point.converged]
+    assert len(point.r)
+    assert np.isfinite(natural(W, point, np.ones_like(point.r), 1e-3)).all()

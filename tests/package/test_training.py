@@ -1088,3 +1088,9 @@ def test_the_progress_bar_can_be_drawn_in_any_encoding(task, monkeypatch):
         monkeypatch.setattr(sys, "stderr", console)
         print(train(task, gradient, 0.1, 3), file=console)
         console.flush()
+
+
+def test_a_record_of_lists_of_equal_length_is_a_table(task):
+    record = {"pair": lambda W, point: [1, 2.5]}
+    history = train(task, linearized, 0.1, 3, progress=False, record=record)
+    assert history.recorded["pair"].tolist() == [[1, 2.5]] * 4
