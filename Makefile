@@ -6,7 +6,7 @@ unexport PYTHONDONTWRITEBYTECODE # pip installs source (--no-compile); what is i
 export OMP_NUM_THREADS := 1
 jb := .venv/bin/jupyter-book build . -W -n --keep-going
 
-.PHONY: help book pdf lite slides test test-slow test-browser test-lite test-versions mutants audit serve outputs check format links assignments test-assignments bench requirements clean
+.PHONY: help book pdf lite slides test test-slow test-browser test-lite test-versions mutants audit serve outputs reviewed check format links assignments test-assignments bench requirements clean
 .DELETE_ON_ERROR:
 
 help: ## list these commands
@@ -84,6 +84,9 @@ test-versions: .venv/installed ## test the package with the oldest or newest rel
 
 outputs: .venv/installed ## refresh the expected outputs of the chapters (CHAPTERS="stability ..." for some)
 	$(python) tests/book/notebooks.py update $(CHAPTERS)
+
+reviewed: .venv/installed ## note that statements were compared with their tests, as they stand now (LABELS="eq-... clm-...")
+	$(python) tests/book/reviewed.py $(LABELS)
 
 check: .venv/installed ## lint, layout and types
 	.venv/bin/ruff check && .venv/bin/ruff format --check

@@ -60,9 +60,11 @@ def test_each_statement_has_a_row_that_links_to_it_and_names_its_tests(build):
     assert warnings == ""
     one, two = page.select("tbody tr")
     assert (one["id"], two["id"]) == ("check-eq-one", "check-thm-two")
-    assert [a["href"] for a in one("a")] == ["one.html#equation-eq-one", "one.html"]
-    assert [a["href"] for a in two("a")] == ["one.html#thm-two", "one.html"]
-    assert [a.get_text() for a in two("a")] == ["Theorem 1", "Stability"]
+    (chapter,) = page.select("p.rubric a")
+    assert (chapter["href"], chapter.get_text()) == ("one.html", "Stability")
+    assert [a["href"] for a in one("a")] == ["one.html#equation-eq-one"]
+    assert [a["href"] for a in two("a")] == ["one.html#thm-two"]
+    assert [a.get_text() for a in two("a")] == ["Theorem 1"]
     assert one.select_one(".math") and "test_one.py::test_one" in one.get_text()
     assert "not checked" in two.get_text()
 
@@ -95,3 +97,35 @@ def test_a_number_that_nothing_can_check_is_a_warning(build, tmp_path, unseen):
     (tmp_path / "book" / "one.md").write_text(f"{CHAPTER}\n{unseen}\n")
     _, warnings = build()
     assert "one.md: WARNING: a numbered" in warnings
+
+
+CLAIMS = """
+## What we now know
+
+- It holds, as said. {claim}`thm-two, clm-own`
+"""
+
+
+def test_a_claim_shows_on_what_it_rests(build, tmp_path):
+    (tmp_path / "book" / "one.md").write_text(CHAPTER + CLAIMS)
+    new = '@pytest.mark.checks("clm-own")\ndef test_own():\n    """It holds in all cases."""\n'
+    (tmp_path / "tests" / "test_two.py").write_text("import pytest\n" + new)
+    page, warnings = build()
+    assert warnings == ""
+    row = page.select_one("#check-clm-own")
+    assert row is not None
+    statement, tests = row("td")
+    assert statement.get_text(strip=True) == "It holds, as said."
+    assert tests.get_text(strip=True) == "It holds in all cases. (test_two.py::test_own)"
+    chapter = BeautifulSoup((tmp_path / "html" / "book" / "one.html").read_text(), "html.parser")
+    theorem, own = chapter.select(".claim a")
+    assert theorem["href"] == "#thm-two"
+    assert own["href"] == "equations.html#check-clm-own"
+    assert own["title"] == "Tested: It holds in all cases."
+
+
+def test_a_point_of_a_summary_without_a_label_is_a_warning(build, tmp_path):
+    bare = CLAIMS.replace("{claim}`thm-two, clm-own`", "")
+    (tmp_path / "book" / "one.md").write_text(CHAPTER + bare)
+    _, warnings = build()
+    assert "one.md:12: WARNING: a point of the summary names no label: It holds" in warnings
