@@ -15,6 +15,9 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 CHECKED = "\N{CHECK MARK}"
+APART = {
+    "book/notation": "N"
+}  # pages outside of the numbered chapters, whose equations are (N.1), (N.2) …
 
 
 class Mark(nodes.Inline, nodes.Element):
@@ -132,6 +135,14 @@ def compare_with_sphinx(app, env):
         logger.warning(f"a point of the summary names no label: {text[:60]}", location=place)
 
 
+def number_apart(app, env):
+    """Number the equations of a page without a number by its letter, lest (7) be taken for 7.1."""
+    for page, letter in APART.items():
+        numbers = env.toc_fignumbers.get(page, {}).get("displaymath", {})
+        for name, number in numbers.items():
+            numbers[name] = (letter, number[-1])
+
+
 def setup(app):
     """Register the directive and the role with Sphinx."""
     app.add_node(Mark)
@@ -139,4 +150,5 @@ def setup(app):
     app.add_role("claim", Claim())
     app.connect("doctree-resolved", mark_checked)
     app.connect("env-check-consistency", compare_with_sphinx)
+    app.connect("env-check-consistency", number_apart)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -129,3 +129,22 @@ def test_a_point_of_a_summary_without_a_label_is_a_warning(build, tmp_path):
     (tmp_path / "book" / "one.md").write_text(CHAPTER + bare)
     _, warnings = build()
     assert "one.md:12: WARNING: a point of the summary names no label: It holds" in warnings
+
+
+def test_equations_of_the_notation_have_its_letter(build, tmp_path):
+    (tmp_path / "book" / "notation.md").write_text("# Notation\n\n$$ a = b $$ (eq-same)\n")
+    (tmp_path / "book" / "one.md").write_text(CHAPTER + "\nBy {eq}`eq-same` and {eq}`eq-one`.\n")
+    toc = "# Book\n\n```{toctree}\nbook/notation\nbook/equations\n```\n\n"
+    numbered = "```{toctree}\n:numbered:\nbook/one\n```\n"
+    (tmp_path / "index.md").write_text(toc + numbered)
+    build()
+    pages = {
+        name: BeautifulSoup(
+            (tmp_path / "html" / "book" / f"{name}.html").read_text(), "html.parser"
+        )
+        for name in ("notation", "one")
+    }
+    assert [n.get_text()[:5] for n in pages["notation"].select(".eqno")] == ["(N.1)"]
+    assert [n.get_text()[:5] for n in pages["one"].select(".eqno")] == ["(1.1)"]
+    references = pages["one"].select("p > a.reference[href*=equation-eq]")
+    assert [a.get_text() for a in references] == ["(N.1)", "(1.1)"]
