@@ -1,0 +1,143 @@
+"""The opening experiment: two directions of a network's weights as a map, and many learning rates on it.
+
+From the command line, ``python -m fpnotes.chapters.opening`` makes the table ``opening.csv``: for each
+draw of the map, rule and learning rate, after how many steps each of the sixteen starts has arrived.
+"""
+
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from fpnotes.chapters.reproduce import made, write
+
+RULES = ("gradient", "reparameterized", "linearized")
+RATES = {
+    "gradient": [0.003, 0.01, 0.02, 0.03, 0.05, 0.1, 0.3, 1.0, 3.0, 10.0],
+    "reparameterized": [0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 20.0, 30.0, 50.0, 100.0, 200.0, 300.0],
+    "linearized": [0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 20.0, 30.0, 50.0, 100.0, 200.0, 300.0],
+}
+STEPS = 20_000
+DRAWS = range(5)
+NEAR = 0.02  # so close to the star a start has arrived
+
+
+class Map:
+    """A plane of weights W = best + t₁U + t₂V through weights that answer every input exactly.
+
+    Parameters
+    ----------
+    seed : int
+        Draws the N-neuron linear network, its m inputs and answers, and the two directions U and V.
+    N, m : int
+    """
+
+    def __init__(self, seed=0, N=20, m=10):
+        rng = np.random.default_rng(seed)
+        # The answers y to the inputs x are those of another network, with a little noise.
+        self.x = 0.1 * rng.normal(size=(m, N))
+        W_hat = 0.5 * rng.normal(size=(N, N)) / np.sqrt(N)
+        y = np.linalg.solve(np.eye(N) - W_hat, self.x.T).T
+        self.y = y + 0.01 * rng.normal(size=(m, N))
+        # best y + x = y
+        self.best = (self.y - self.x).T @ np.linalg.pinv(self.y.T)
+        self.U, self.V = 2.5 * rng.normal(size=(2, N, N)) / np.sqrt(N)
+
+    @cached_property
+    def starts(self):
+        """Sixteen points around the star, (16, 2)."""
+        angles = 2 * np.pi * np.arange(16) / 16
+        return 0.4 * np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+
+    def weights(self, t1, t2):
+        """Return the weights at points of the map, (..., N, N)."""
+        t1, t2 = (np.asarray(t)[..., None, None] for t in (t1, t2))
+        return self.best + t1 * self.U + t2 * self.V
+
+    def loss(self, W):
+        """Return the mean squared error of the fixed points for weights (..., N, N)."""
+        r = np.linalg.solve(np.eye(len(self.best)) - W, self.x.T)  # columns are samples
+        return ((r - self.y.T) ** 2).sum(axis=(-2, -1)) / len(self.x)
+
+    def step(self, rule, t, lr):
+        """Return where one step of a rule leads from points of the map, (k, 2).
+
+        With all weights free the step would leave the map. The point returned is the one on it that is
+        nearest to where the rule leads: in W for gradient descent, in the response for the other two.
+        """
+        B = np.eye(len(self.best)) - self.weights(*t.T)
+        A = np.linalg.inv(B)
+        slope = 2 * (A @ self.x.T - self.y.T) @ self.x / len(self.x)  # ∇_A J
+        change = np.stack([A @ self.U @ A, A @ self.V @ A], axis=1)  # of A along the map
+        if rule == "gradient":
+            frame = np.stack([self.U, self.V])
+            slopes = -lr * np.einsum("kdij,kij->kd", change, slope)  # ⟨U, ΔW₁⟩ = −η⟨A U A, ∇_A J⟩
+            return t + _least_squares(np.einsum("dij,eij->de", frame, frame), slopes)
+        wanted = -lr * slope
+        if rule == "reparameterized":
+            wanted = A - A @ _solve(A + wanted, A)  # A dW A for dW = B − (A + wanted)⁻¹
+        gram = np.einsum("kdij,keij->kde", change, change)
+        return t + _least_squares(gram, np.einsum("kdij,kij->kd", change, wanted))
+
+    def path(self, rule, lr, steps):
+        """Return the path of a rule from all starts, (steps + 1, 16, 2)."""
+        path = [self.starts]
+        for _ in range(steps):
+            path.append(self.step(rule, path[-1], lr))
+        return np.array(path)
+
+    def arrivals(self, rule, lr, steps=STEPS):
+        """Return after how many steps each start has arrived at the star, (16,); −1 if it has not by then.
+
+        A path that has come to rest elsewhere, or run 1000 times as far away as the map is wide, is given up.
+        """
+        t, live = self.starts.copy(), np.arange(16)
+        arrived = np.full(16, -1)
+        for k in range(steps):
+            ahead = self.step(rule, t[live], lr)
+            moved = np.abs(ahead - t[live]).max(axis=1)
+            t[live] = ahead
+            near = np.linalg.norm(ahead, axis=1) < NEAR
+            arrived[live[near]] = k + 1
+            live = live[~near & (moved > 1e-12) & (np.abs(ahead).max(axis=1) < 2000)]  # NaN is not
+            if not len(live):
+                break
+        return arrived
+
+
+def _solve(K, right):
+    """Return K⁻¹ right for (k, N, N) arrays; NaN for the matrices that are singular."""
+    try:
+        return np.linalg.solve(K, right)
+    except np.linalg.LinAlgError:
+        if len(K) == 1:
+            return np.full_like(right, np.nan)
+        return np.concatenate([_solve(K[i : i + 1], right[i : i + 1]) for i in range(len(K))])
+
+
+def _least_squares(gram, right):
+    """Return gram⁻¹ right for (..., 2, 2) and (..., 2) arrays; not finite where gram is singular."""
+    (a, b), (c, d) = np.moveaxis(gram, (-2, -1), (0, 1))
+    p, q = np.moveaxis(right, -1, 0)
+    with np.errstate(all="ignore"):
+        return np.stack([d * p - b * q, a * q - c * p], axis=-1) / (a * d - b * c)[..., None]
+
+
+def main():
+    """Make the table."""
+    rows = []
+    for seed in DRAWS:
+        map_ = Map(seed)
+        for rule in RULES:
+            for lr in RATES[rule]:
+                arrived = map_.arrivals(rule, lr)
+                rows += [
+                    {"seed": seed, "rule": rule, "lr": lr, "start": i, "steps": k}
+                    for i, k in enumerate(arrived)
+                ]
+                print(seed, rule, lr, np.sort(arrived[arrived >= 0]), flush=True)
+    write(Path(__file__).parent / "tables" / "opening.csv", made(), rows)
+
+
+if __name__ == "__main__":
+    main()
