@@ -136,7 +136,7 @@ def main():
                     for i, k in enumerate(arrived)
                 ]
                 print(seed, rule, lr, np.sort(arrived[arrived >= 0]), flush=True)
-    write(Path(__file__).parent / "tables" / "opening.csv", made(), rows)
+    write(Path(__file__).parent / "tables" / "opening.csv", made("fpnotes.chapters.opening"), rows)
 
 
 if __name__ == "__main__":

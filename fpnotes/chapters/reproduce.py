@@ -256,11 +256,11 @@ def _curve(history):
         }
 
 
-def made():
-    """Return the lines that say how, when and with what a table was made."""
+def made(module="fpnotes.chapters.reproduce"):
+    """Return the lines that say how, when and with what a module made a table."""
     packages = ", ".join(f"{name} {version(name)}" for name in ("fpnotes", "numpy", "scipy"))
     return [
-        shlex.join(["python", "-m", "fpnotes.chapters.reproduce", *sys.argv[1:]]),
+        shlex.join(["python", "-m", module, *sys.argv[1:]]),
         f"{datetime.date.today()}, Python {platform.python_version()}, {packages}",
     ]
 

@@ -10,6 +10,8 @@ import pytest
 from PIL import Image
 
 from fpnotes import gradient, linearized, reparameterized, solve
+from fpnotes.chapters.opening import RATES, Map
+from fpnotes.chapters.reproduce import results
 from fpnotes.geometry import Euclidean, Reparameterized
 
 BOOK = Path(__file__).parents[2] / "book"
@@ -24,24 +26,30 @@ def page():
     return names
 
 
-def test_the_star_answers_every_input(page):
-    assert page["loss"](page["W_best"]) < 1e-20
-    point = solve(page["W_best"], page["x"], "linear")
-    np.testing.assert_allclose(point.r, page["y"], rtol=1e-9, atol=1e-12)
+@pytest.fixture(scope="module")
+def plane():
+    """The map that the page shows."""
+    return Map(seed=0)
+
+
+def test_the_star_answers_every_input(plane):
+    assert plane.loss(plane.best) < 1e-20
+    point = solve(plane.best, plane.x, "linear")
+    np.testing.assert_allclose(point.r, plane.y, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_error_is_infinite_on_a_wall(page, seed):
+def test_the_error_is_infinite_on_a_wall(seed, plane):
     """Near a singularity on a random line of the map the error grows as one over distance squared."""
     angle = np.random.default_rng(seed).uniform(0, np.pi)
-    line = np.cos(angle) * page["U"] + np.sin(angle) * page["V"]
+    line = np.cos(angle) * plane.U + np.sin(angle) * plane.V
     # det(I - W_best - t line) = 0 where 1/t is an eigenvalue of the matrix below.
-    eye = np.eye(page["N"])
-    inverse = np.linalg.eigvals(np.linalg.solve(eye - page["W_best"], line))
+    eye = np.eye(len(plane.best))
+    inverse = np.linalg.eigvals(np.linalg.solve(eye - plane.best, line))
     real = inverse[np.abs(inverse.imag) < 1e-12].real
     assert len(real), "20 is even, so a line may miss every wall; these five do not"
     for t in 1 / real:
-        near, nearer = (page["loss"](page["W_best"] + t * (1 + h) * line) for h in (1e-6, 1e-7))
+        near, nearer = (plane.loss(plane.best + t * (1 + h) * line) for h in (1e-6, 1e-7))
         assert nearer / near == pytest.approx(100, rel=0.01)
 
 
@@ -54,68 +62,67 @@ def test_the_error_is_infinite_on_a_wall(page, seed):
         ("linearized", linearized, Reparameterized()),
     ],
 )
-def test_a_step_is_the_rule_projected_on_the_map(page, name, rule, metric, start):
+def test_a_step_is_the_rule_projected_on_the_map(name, rule, metric, start, plane):
     """What the projection leaves out is orthogonal to the map, in the rule's own metric."""
-    W = page["weights"](*start)
-    point = solve(W, page["x"], "linear")
-    dW = rule(W, point, 2 * (point.r - page["y"]) / page["m"], 0.3)
-    a, b = (page["step"](name, np.array([start]), 0.3) - start)[0]
-    left_out = dW - a * page["U"] - b * page["V"]
-    for direction in (page["U"], page["V"]):
+    W = plane.weights(*start)
+    point = solve(W, plane.x, "linear")
+    dW = rule(W, point, 2 * (point.r - plane.y) / len(plane.x), 0.3)
+    a, b = (plane.step(name, np.array([start]), 0.3) - start)[0]
+    left_out = dW - a * plane.U - b * plane.V
+    for direction in (plane.U, plane.V):
         cosine = metric.inner(W, left_out, direction) / (
             metric.norm(W, dW) * metric.norm(W, direction)
         )
         assert abs(cosine) < 1e-9
 
 
-def test_a_step_of_gradient_descent_is_downhill_by_the_slope_of_the_error(page):
+def test_a_step_of_gradient_descent_is_downhill_by_the_slope_of_the_error(plane):
     at, h = np.array([-0.15, 0.25]), 1e-6
     slopes = [
-        (page["loss"](page["weights"](*(at + d))) - page["loss"](page["weights"](*(at - d))))
-        / (2 * h)
+        (plane.loss(plane.weights(*(at + d))) - plane.loss(plane.weights(*(at - d)))) / (2 * h)
         for d in h * np.eye(2)
     ]
-    U, V = page["U"], page["V"]
+    U, V = plane.U, plane.V
     lengths = np.array([[(D * E).sum() for D in (U, V)] for E in (U, V)])
-    moved = at - page["step"]("gradient", at[None], 1.0)[0]
+    moved = at - plane.step("gradient", at[None], 1.0)[0]
     np.testing.assert_allclose(lengths @ moved, slopes, rtol=1e-5)
 
 
-def test_the_rules_of_the_paper_come_to_rest_at_the_star_or_in_a_valley(page):
-    """ΔW₃ rests where the slope is 0 on the map, and ΔW₂, a longer step, beside it."""
-    rest = page["faster"]["linearized"]
+def test_the_linearized_rule_comes_to_rest_at_the_star_or_in_a_valley(plane):
+    """Where it rests the map's slope is 0, and the error is higher all around."""
+    rest = plane.path("linearized", 3.0, 500)
     assert (np.linalg.norm(rest[-1] - rest[-101], axis=-1) < 1e-6).all()
-    here = page["loss"](page["weights"](*rest[-1].T))
+    here = plane.loss(plane.weights(*rest[-1].T))
     for turn in np.linspace(0, 2 * np.pi, 8, endpoint=False):
         around = rest[-1] + 1e-4 * np.array([np.cos(turn), np.sin(turn)])
-        assert (page["loss"](page["weights"](*around.T)) > here).all()
-    assert np.linalg.norm(page["faster"]["reparameterized"][-1] - rest[-1], axis=-1).max() < 0.02
+        assert (plane.loss(plane.weights(*around.T)) > here).all()
+    other = plane.path("reparameterized", 3.0, 500)[-1]
+    assert np.linalg.norm(other - rest[-1], axis=-1).max() < 0.02
 
 
-def test_which_starts_lie_beyond_a_ridge(page):
+def test_which_starts_lie_beyond_a_ridge(page, plane):
     """Those from which the determinant changes its sign on the straight way to the star."""
     share = np.linspace(0, 1, 2001)[:, None, None]
-    W = page["W_best"] + share[..., None] * (page["weights"](*page["starts"].T) - page["W_best"])
-    sign = np.linalg.slogdet(np.eye(page["N"]) - W)[0]
+    W = plane.best + share[..., None] * (plane.weights(*plane.starts.T) - plane.best)
+    sign = np.linalg.slogdet(np.eye(len(plane.best)) - W)[0]
     np.testing.assert_array_equal((np.diff(sign, axis=0) != 0).any(axis=0), page["behind"])
 
 
-def test_other_directions_of_the_weights_lead_out_of_the_hollow(page):
-    """Where two starts come to rest, the map's slope is 0 and that of all weights is not."""
-    ends = page["faster"]["linearized"][-1][page["hollow"]]
-    assert len(ends) == 2  # as the figure's description says
-    U, V = page["U"], page["V"]
-    for end in ends:
-        W = page["weights"](*end)
-        point = solve(W, page["x"], "linear", method="newton")
-        slope = -gradient(W, point, 2 * (point.r - page["y"]) / page["m"], 1.0)
-        for direction in (U, V):
-            along = (slope * direction).sum()
-            assert abs(along) < 1e-5 * np.linalg.norm(slope) * np.linalg.norm(direction)
-        frame = np.stack([U.ravel(), V.ravel()], axis=1)
-        out = slope.ravel() - frame @ np.linalg.lstsq(frame, slope.ravel(), rcond=None)[0]
-        small = 1e-4 * out.reshape(W.shape) / np.linalg.norm(out)
-        assert page["loss"](W - small) < page["loss"](W)
+@pytest.mark.slow
+def test_the_table_of_the_opening_experiment_can_be_made_again():
+    """A start arrives when the table says, within 2 % of its steps where these are many."""
+    table = results("opening").set_index(["seed", "rule", "lr", "start"]).sort_index().steps
+    for rule, lr in (("gradient", 0.03), ("reparameterized", 3.0), ("linearized", 3.0)):
+        for seed in (0, 2):
+            now, then = Map(seed).arrivals(rule, lr), table.loc[seed, rule, lr].to_numpy()
+            assert ((now > 0) == (then > 0)).all()
+            np.testing.assert_allclose(now, then, rtol=0.02, atol=2)
+
+
+def test_the_table_holds_every_rule_rate_and_map():
+    table = results("opening")
+    expected = sum(map(len, RATES.values())) * 5 * 16
+    assert len(table) == len(table.drop_duplicates(["seed", "rule", "lr", "start"])) == expected
 
 
 def test_the_two_rules_of_the_paper_run_on_top_of_one_another(page):
