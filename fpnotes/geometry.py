@@ -241,7 +241,7 @@ def riemann_tensor(metric, W):
     """Return the Riemann curvature tensor R^l_ijk of a metric at W, by automatic differentiation.
 
     The coordinates are the N² entries of W, row by row. A metric is flat exactly when this tensor is
-    0 everywhere (book: thm-flat).
+    0 everywhere, and that of :class:`Reparameterized` is flat (book: thm-flat).
 
     Parameters
     ----------
