@@ -77,7 +77,7 @@ def to_its_corner(A, count=201):
     turn, P = polar(A)
     F = np.eye(len(A))
     F[0, 0] = np.linalg.det(turn)
-    angles = logm(turn @ F).real  # antisymmetric: plane rotations and their angles
+    angles = np.real(np.asarray(logm(turn @ F)))  # antisymmetric: plane rotations and their angles
     assert np.allclose(angles, -angles.T, atol=1e-6)
     return np.concatenate([turn @ ((1 - t) * P + t * np.eye(len(A))), expm((1 - t) * angles) @ F])
 
