@@ -1,7 +1,8 @@
 """What the book's chapters share, and the package does not need: figures, sliders, checks, published runs.
 
 ``figures`` draws, ``interactive`` makes a slider that works in the page, ``checks`` computes one gradient in
-independent ways, ``reproduce`` makes the published runs, whose tables stand in ``tables``.
+independent ways, ``geodesics`` follows shortest paths in any metric, ``reproduce`` makes the published runs,
+whose tables stand in ``tables``.
 """
 
 from fpnotes.training import keep_memory
