@@ -17,10 +17,10 @@ def random_network(seed, n=6, scale=0.5):
     return rng, scale * rng.standard_normal((n, n)) / np.sqrt(n), rng.standard_normal(n)
 
 
-def contracting(seed, n=8, kappa=0.8):
-    """Return rng, W with ‖W‖₂ = kappa, and x."""
+def contracting(seed, n=8, chi=0.8):
+    """Return rng, W with ‖W‖₂ = chi, and x."""
     rng, W, x = random_network(seed, n)
-    return rng, W * kappa / np.linalg.norm(W, 2), x
+    return rng, W * chi / np.linalg.norm(W, 2), x
 
 
 @pytest.mark.checks("eq-model")
@@ -107,6 +107,65 @@ def test_one_tanh_neuron(seed):
         assert middle == pytest.approx(0, abs=1e-9) and low == pytest.approx(-high)
 
 
+def tanh_fixed_points(w, x):
+    """Return the net inputs z = w tanh(z) + x, one in each piece on which w tanh(z) + x − z is monotone."""
+
+    def excess(z):
+        return w * np.tanh(z) + x - z
+
+    bend = np.arccosh(np.sqrt(w)) if w > 1 else 0.0  # there w/cosh² z = 1
+    ends = [-abs(w) - abs(x) - 1, *([-bend, bend] if w > 1 else []), abs(w) + abs(x) + 1]
+    return [
+        root_scalar(excess, bracket=(low, high), xtol=1e-15).root
+        for low, high in zip(ends, ends[1:], strict=False)
+        if excess(low) * excess(high) < 0
+    ]
+
+
+@pytest.mark.checks("clm-tangent")
+@pytest.mark.parametrize("seed", range(8))
+def test_the_number_of_fixed_points_changes_where_the_curve_is_tangent(seed):
+    """Wherever the number of fixed points of a tanh neuron changes along a path of (w, x), one has wg = 1."""
+    rng = np.random.default_rng(seed)
+    changes = 0
+    for _ in range(60):
+        start, end = rng.normal((1.5, 0), (2, 0.7), (2, 2))
+        s = np.linspace(0, 1, 60)
+        path = (1 - s)[:, None] * start + s[:, None] * end
+        counts = [len(tanh_fixed_points(*at)) for at in path]
+        for k in np.flatnonzero(np.diff(counts)):
+            low, high = path[k], path[k + 1]
+            for _ in range(60):
+                middle = (low + high) / 2
+                same = len(tanh_fixed_points(*middle)) == counts[k]
+                low, high = (middle, high) if same else (low, middle)
+            # Of the two sides, that with three fixed points has two next to the tangency.
+            w, x = max((low, high), key=lambda at: len(tanh_fixed_points(*at)))
+            gaps = [abs(1 - w / np.cosh(z) ** 2) for z in tanh_fixed_points(w, x)]
+            assert min(gaps) < 1e-5
+            assert {counts[k], counts[k + 1]} == {1, 3}
+            changes += 1
+    assert changes > 10
+
+
+@pytest.mark.checks("clm-tangent")
+def test_one_neuron_or_two_can_have_three_fixed_points_one_of_them_left():
+    """A tanh neuron with w = 2 and two that inhibit each other have three; the middle one is unstable."""
+    rivals = np.array([[0.0, -2.0], [-2.0, 0.0]])
+    for W, starts in (
+        ([[2.0]], [[-1], [0], [1]]),
+        (rivals, [[-1, 1], [0, 0], [1, -1]]),
+    ):
+        starts = np.array(starts, dtype=float)
+        x = np.full(starts.shape, 0.1)
+        point = solve(W, x, r0=starts, method="newton", tol=1e-12)
+        assert len(np.unique(point.r.round(6), axis=0)) == 3
+        pushed = point.r + 1e-4 * (starts[2] - starts[0])
+        end = RateNetwork(W).simulate(x, 60, pushed)[1][-1]
+        stays = np.abs(end - point.r).max(axis=1) < 1e-3
+        np.testing.assert_array_equal(stays, [True, False, True])
+
+
 @pytest.mark.checks("thm-existence")
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_bounded_curve_has_a_fixed_point_in_the_cube(seed):
@@ -135,33 +194,33 @@ def test_a_bounded_curve_has_a_fixed_point_in_the_cube(seed):
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("activation", LIPSCHITZ, ids=lambda f: f.name)
 def test_contraction(activation, seed):
-    """If g_max‖W‖₂ = κ < 1 all starts reach one point, within κᵏ of the first distance or e^(−(1−κ)t/τ)."""
-    kappa = 0.9
-    rng, W, x = contracting(seed, kappa=kappa)
+    """If g_max‖W‖₂ = χ < 1 all starts reach one point, within χᵏ of the first distance or e^(−(1−χ)t/τ)."""
+    chi = 0.9
+    rng, W, x = contracting(seed, chi=chi)
     end = solve(W, x, activation, tol=1e-14).r
     start = 5 * rng.standard_normal((10, len(W)))
     first = np.linalg.norm(start - end, axis=1)
     r, distance = start, first
     for k in range(300):
         distance = np.linalg.norm(r - end, axis=1)
-        assert np.all(distance <= kappa**k * first + 1e-12)
+        assert np.all(distance <= chi**k * first + 1e-12)
         r = activation(r @ W.T + x)
     assert distance.max() < 1e-11
     tau = 2.0
     t, path = RateNetwork(W, activation, tau).simulate(
         np.broadcast_to(x, start.shape), 40, start, rtol=1e-9, atol=1e-12
     )
-    bound = np.exp(-(1 - kappa) * t[:, None] / tau) * first
+    bound = np.exp(-(1 - chi) * t[:, None] / tau) * first
     assert np.all(np.linalg.norm(path - end, axis=2) <= bound + 1e-7)
 
 
 @pytest.mark.checks("thm-contraction")
 def test_the_rate_of_contraction_is_the_best_in_general():
-    """One linear neuron with w = κ attains both bounds exactly."""
-    kappa, end = 0.7, 1 / 0.3
+    """One linear neuron with w = χ attains both bounds exactly."""
+    chi, end = 0.7, 1 / 0.3
     r = 0.0
     for _ in range(10):
-        r = kappa * r + 1
-    assert abs(r - end) == pytest.approx(kappa**10 * end)
-    t, path = RateNetwork(np.array([[kappa]]), linear).simulate([1.0], 5, rtol=1e-9)
-    assert np.abs(path[:, 0] - end) == pytest.approx(np.exp(-(1 - kappa) * t) * end, rel=1e-6)
+        r = chi * r + 1
+    assert abs(r - end) == pytest.approx(chi**10 * end)
+    t, path = RateNetwork(np.array([[chi]]), linear).simulate([1.0], 5, rtol=1e-9)
+    assert np.abs(path[:, 0] - end) == pytest.approx(np.exp(-(1 - chi) * t) * end, rel=1e-6)
