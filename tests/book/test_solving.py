@@ -176,7 +176,7 @@ def test_multiplications_of_a_step(n):
 
 @pytest.mark.checks("clm-small-residual")
 def test_a_small_residual_need_not_mean_a_small_error():
-    """At w = 1, f = tanh, r = 0 a residual of x goes with an error of (3x)^(1/3): their ratio has no bound."""
+    """At w = 1, f = tanh, r = 0 a residual of x goes with an error of (3x)^(1/3), and no factor bounds it."""
     x = 10.0 ** -np.arange(3, 10)
     residual = np.tanh(x)
     error = np.array([brentq(lambda r, x=x: np.tanh(r + x) - r, 0, 1, xtol=1e-15) for x in x])
