@@ -1,9 +1,13 @@
-"""The rules of matrix calculus on the notation page, on random instances."""
+"""The notation page: its rules of matrix calculus on random instances, and that it lists every symbol."""
+
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from autograd import grad
 from autograd import numpy as anp
+from ledger import MARKDOWN, labels
 
 from fpnotes import RateNetwork, linear, softplus, tanh
 
@@ -132,3 +136,97 @@ def test_sum_of_outer_products(seed):
     expected = sum(np.outer(one, other) for one, other in zip(a, b, strict=True))
     np.testing.assert_allclose(found, expected, rtol=1e-10)
     np.testing.assert_allclose(a.T @ b, expected, rtol=1e-10)
+
+
+BOOK = Path(__file__).parents[2] / "book"
+# What sets a formula, relates its parts or brackets them, and stands for nothing by itself.
+LAYOUT = set(
+    "frac dfrac tfrac left right big bigl bigr Bigl Bigr quad qquad times cdot cdots infty to in le ge neq "
+    "approx simeq mapsto implies Longrightarrow longrightarrow xrightarrow lVert rVert langle rangle".split()
+)
+SYMBOL = re.compile(
+    r"\\(?:text|begin|end)\{[^}]*\}"  # words and environments: no symbols
+    r"|\\(?P<named>(?:operatorname\*?|mathrm|mathbb|mathbf|mathsf|mathcal)\s*(?:\{[^}]*\}|\w))"
+    r"|\\(?P<accented>(?:hat|bar|tilde)\s*(?:\{\w\}|\\[A-Za-z]+|\w))"
+    r"|\\overline\{[^}]*\}(?P<mean>)"
+    r"|\\(?P<command>[A-Za-z]+|\#)"
+    r"|(?P<letter>[A-Za-z])"
+)
+
+
+def symbols(formula):
+    """Return the symbols of some LaTeX: letters, with their accents, and operators."""
+    found = set()
+    for match in SYMBOL.finditer(formula):
+        kind = match.lastgroup
+        text = re.sub(r"operatorname\*?|mathrm|[\s{}]", "", match[kind]) if kind else ""
+        if kind and text not in LAYOUT:
+            found.add(text or kind)
+    return found
+
+
+def listed():
+    """Return what the page's tables declare: symbols of the whole book, and of each chapter."""
+    everywhere, chapters, row = set(), {}, []
+    for token in MARKDOWN.parse((BOOK / "notation.md").read_text()):
+        if token.type == "tr_open":
+            row = []
+        elif token.type == "inline":
+            row.append(token)
+        elif token.type == "tr_close" and len(row) == 3:
+            chapter = re.fullmatch(r"\{doc\}`([\w-]+)`", row[0].content)
+            cell = row[1] if chapter else row[0]
+            found = [symbols(t.content) for t in cell.children if t.type == "math_inline"]
+            place = chapters.setdefault(chapter[1], set()) if chapter else everywhere
+            place.update(*found)
+    return everywhere, chapters
+
+
+def used():
+    """Return {chapter: {symbol: labels of the numbered equations that it occurs in}}."""
+    found = {}
+    for label in labels(BOOK):
+        if label.kind == "math":
+            for symbol in symbols(label.statement):
+                found.setdefault(label.chapter, {}).setdefault(symbol, []).append(label.name)
+    return found
+
+
+def test_every_symbol_of_a_numbered_equation_is_in_the_table():
+    everywhere, chapters = listed()
+    missing = [
+        f"{chapter}: {symbol}, in {', '.join(names)}"
+        for chapter, found in used().items()
+        for symbol, names in sorted(found.items())
+        if symbol not in everywhere | chapters.get(chapter, set())
+    ]
+    assert not missing, "\n".join(missing)
+
+
+def test_no_chapter_declares_a_symbol_that_it_does_not_use():
+    found = used()
+    idle = [
+        f"{chapter}: {symbol}"
+        for chapter, declared in listed()[1].items()
+        for symbol in sorted(declared)
+        if symbol not in found.get(chapter, {})
+    ]
+    assert not idle, "\n".join(idle)
+
+
+@pytest.mark.parametrize(
+    ("formula", "expected"),
+    [
+        (r"\mu_{\max} < 1", {"mu", "max"}),
+        (r"\hat A\,\overline{x^2}", {"hatA", "mean"}),
+        (r"\operatorname{Re}\,\mu + \mathrm{Re}\,z", {"Re", "mu", "z"}),
+        (
+            r"\frac{\text{true slope}}{2} \le \nabla_{\!A} J^{\mathsf T}",
+            {"nabla", "A", "J", "mathsfT"},
+        ),
+        (r"\begin{aligned} \#\{i\} \end{aligned}", {"#", "i"}),
+        (r"\operatorname*{arg\,min}_\gamma", {r"arg\,min", "gamma"}),
+    ],
+)
+def test_symbols_are_found_in_a_formula(formula, expected):
+    assert symbols(formula) == expected

@@ -78,7 +78,7 @@ def test_the_verdict_without_a_basis_of_eigenvectors(seed, mu):
 @pytest.mark.checks("eq-settling")
 @pytest.mark.parametrize("seed", range(6))
 def test_settling_rate(seed):
-    """The logarithm of a random push falls at the rate (1 − a)/τ in the end, in a nonlinear network."""
+    """The logarithm of a random push falls at the rate (1 − μ_max)/τ in the end, in a nonlinear network."""
     rng = np.random.default_rng(seed)
     W, x, tau = gaussian(rng, 12, 1.2), rng.standard_normal(12), 3.0
     point = solve(W, x, tol=1e-14, method="newton")
@@ -101,15 +101,15 @@ def test_settling_rate(seed):
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("entries", ["normal", "sign"])
 def test_circular_law(seed, entries):
-    """A share q² of the eigenvalues of random W lies within qρ, the nearer the larger N."""
+    """A share c² of the eigenvalues of random W lies within cρ, the nearer the larger N."""
     rng = np.random.default_rng(seed)
-    q, error = np.linspace(0.1, 1, 10), {}
+    c, error = np.linspace(0.1, 1, 10), {}
     for n, draws in ((40, 10), (400, 1)):
         shape = (draws, n, n)
         J = rng.standard_normal(shape) if entries == "normal" else rng.choice([-1.0, 1.0], shape)
         moduli = np.abs(np.linalg.eigvals(0.7 * J / np.sqrt(n)))
-        share = (moduli[..., None] <= 0.7 * q).mean(axis=1)
-        error[n] = np.abs(share - q**2).max(axis=1).mean()
+        share = (moduli[..., None] <= 0.7 * c).mean(axis=1)
+        error[n] = np.abs(share - c**2).max(axis=1).mean()
     assert error[400] < 0.05 and error[400] < error[40] / 2
 
 
@@ -161,6 +161,25 @@ def test_damped_iteration_real_eigenvalue(mu):
         for _ in range(400):
             r = r + alpha * (np.tanh(mu * r) - r)
         assert (abs(r[0]) < 1e-5) == converges
+
+
+@pytest.mark.checks("thm-damped")
+@pytest.mark.parametrize("seed", range(5))
+def test_damped_iteration_of_a_nonlinear_network(seed):
+    """Near a fixed point of a tanh network the error shrinks below the bound on α and grows above it."""
+    rng = np.random.default_rng(seed)
+    W, x = gaussian(rng, 8, 0.8) - 2 * np.ones((8, 8)) / 8, 0.5 * rng.standard_normal(8)
+    point = solve(W, x, tol=1e-14, method="newton")
+    mu = np.linalg.eigvals(effective_weights(W, point.gain))
+    bound = (2 * (1 - mu.real) / np.abs(1 - mu) ** 2).min()
+    push = 1e-6 * rng.standard_normal(8)
+    for alpha, shrinks in ((0.8 * bound, True), (1.25 * bound, False)):
+        factor = np.abs(1 - alpha + alpha * mu).max()
+        r = point.r + push
+        for _ in range(round(10 / abs(np.log(factor)))):
+            r = r + alpha * (np.tanh(W @ r + x) - r)
+        size = np.linalg.norm(r - point.r) / np.linalg.norm(push)
+        assert size < 1e-2 if shrinks else size > 1e2
 
 
 @pytest.mark.checks("thm-damped")
