@@ -158,7 +158,7 @@ def test_one_neuron_or_two_can_have_three_fixed_points_one_of_them_left():
     """A tanh neuron with w = 2 and two that inhibit each other have three; the middle one is unstable."""
     rivals = np.array([[0.0, -2.0], [-2.0, 0.0]])
     for W, starts in (
-        ([[2.0]], [[-1], [0], [1]]),
+        (np.array([[2.0]]), [[-1], [0], [1]]),
         (rivals, [[-1, 1], [0, 0], [1, -1]]),
     ):
         starts = np.array(starts, dtype=float)
