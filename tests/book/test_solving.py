@@ -48,7 +48,7 @@ def test_error_of_a_relaxation_step(activation, seed):
 @pytest.mark.checks("eq-relaxation-rate")
 @pytest.mark.parametrize("seed", SEEDS)
 def test_relaxation_falls_at_the_rate_of_the_largest_eigenvalue(seed):
-    """Over many steps the residual shrinks by ρ(GW) a step."""
+    """Over many steps the residual shrinks by ρ(GW) at each step."""
     _, W, x = random_network(seed, n=100, scale=1.0)
     point = solve(W, x, method="newton", tol=1e-14)
     rho = np.abs(np.linalg.eigvals(point.gain[:, None] * W)).max()
