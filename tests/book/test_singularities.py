@@ -29,7 +29,7 @@ def slope(w, c1, c2):
 
 
 def random_constants(seed):
-    """Draw c1, c2 > 0 and a κ; return them with the learning rate that has this κ."""
+    """Draw c1, c2 > 0 and a ζ; return them with the learning rate that has this ζ."""
     rng = np.random.default_rng(seed)
     c1, c2 = np.exp(rng.normal(size=2))
     return c1, c2, c1 / c2, 2 * c1**2 / c2  # the last a c0 above the least possible one
@@ -78,12 +78,12 @@ def test_size_of_the_gradient_near_and_far(seed):
 def test_step_in_units_of_the_best_response(seed):
     """A gradient step in w is the stated map of s, whatever the constants and the side of the pole."""
     c1, c2, a_hat, _ = random_constants(seed)
-    for kappa in (0.01, 0.5, 6.0):
-        lr = kappa / (c2 * a_hat**4)
+    for zeta in (0.01, 0.5, 6.0):
+        lr = zeta / (c2 * a_hat**4)
         for s in (-2.0, -0.1, 0.2, 0.75, 1.5, 4.0):
             w = 1 - 1 / (a_hat * s)
             after = w - lr * slope(w, c1, c2)
-            stated = 1 / s + 2 * kappa * s**2 * (s - 1)
+            stated = 1 / s + 2 * zeta * s**2 * (s - 1)
             np.testing.assert_allclose((1 - after) * a_hat, stated, rtol=1e-10)
 
 
@@ -92,8 +92,8 @@ def test_step_in_units_of_the_best_response(seed):
 def test_no_way_back_from_the_far_side(seed):
     """From w > 1 every gradient step moves right and the loss stays above c₀; w grows as k^(1/3)."""
     c1, c2, a_hat, c0 = random_constants(seed)
-    for kappa in (0.01, 1.0, 20.0):
-        lr = kappa / (c2 * a_hat**4)
+    for zeta in (0.01, 1.0, 20.0):
+        lr = zeta / (c2 * a_hat**4)
         for start in (1.1, 2.0, 10.0):
             ws = [start]
             for _ in range(4000):
@@ -107,20 +107,20 @@ def test_no_way_back_from_the_far_side(seed):
 @pytest.mark.checks("thm-thresholds")
 @pytest.mark.parametrize("seed", SEEDS)
 def test_thresholds_of_a_step(seed):
-    """Loss rises iff κs³(2 − s) > 1, a step crosses iff 2κs³(1 − s) > 1; possible iff κ > 16/27, 128/27."""
+    """Loss rises iff ζs³(2 − s) > 1, a step crosses iff 2ζs³(1 − s) > 1; possible iff ζ > 16/27, 128/27."""
     c1, c2, a_hat, c0 = random_constants(seed)
     s = np.r_[np.linspace(-3, -0.01, 500), np.linspace(0.01, 5, 4001)]
     s = s[np.abs(s - 1) > 1e-3]
     w = 1 - 1 / (a_hat * s)
-    for kappa in (0.3, 0.99 * 16 / 27, 1.01 * 16 / 27, 2.0, 0.99 * 128 / 27, 1.01 * 128 / 27, 30.0):
-        after = w - kappa / (c2 * a_hat**4) * slope(w, c1, c2)
+    for zeta in (0.3, 0.99 * 16 / 27, 1.01 * 16 / 27, 2.0, 0.99 * 128 / 27, 1.01 * 128 / 27, 30.0):
+        after = w - zeta / (c2 * a_hat**4) * slope(w, c1, c2)
         rises = loss(after, c0, c1, c2) > loss(w, c0, c1, c2)
         crosses = (w < 1) & (after > 1)
-        clear = np.abs(kappa * s**3 * (2 - s) - 1) > 1e-9
-        assert (rises == (kappa * s**3 * (2 - s) > 1))[clear].all()
-        clear = np.abs(2 * kappa * s**3 * (1 - s) - 1) > 1e-9
-        assert (crosses == (2 * kappa * s**3 * (1 - s) > 1))[clear].all()
-        assert rises.any() == (kappa > 16 / 27) and crosses.any() == (kappa > 128 / 27)
+        clear = np.abs(zeta * s**3 * (2 - s) - 1) > 1e-9
+        assert (rises == (zeta * s**3 * (2 - s) > 1))[clear].all()
+        clear = np.abs(2 * zeta * s**3 * (1 - s) - 1) > 1e-9
+        assert (crosses == (2 * zeta * s**3 * (1 - s) > 1))[clear].all()
+        assert rises.any() == (zeta > 16 / 27) and crosses.any() == (zeta > 128 / 27)
 
 
 @pytest.mark.checks("thm-leap")
@@ -128,35 +128,37 @@ def test_thresholds_of_a_step(seed):
 def test_near_is_not_safe_and_far_is_not_quick(seed):
     """At any η, close starts land left of −M with a lower loss; the way back takes over M³/(16ηc₁) steps."""
     c1, c2, a_hat, c0 = random_constants(seed)
-    for kappa, M in ((0.02, 4.0), (0.5, 30.0), (5.0, 60.0)):
-        lr = kappa / (c2 * a_hat**4)
+    for zeta, M in ((0.02, 4.0), (0.5, 30.0), (5.0, 60.0)):
+        lr = zeta / (c2 * a_hat**4)
         M *= max(1, 1 / a_hat)
         # The theorem's δ: here the slope exceeds c₂/(1 − w)³, and twice that distance suffices.
         delta = min(0.5 / a_hat, (lr * c2 / (M + 1)) ** (1 / 3), 0.5 / np.sqrt(c0 / c2))
         for w in 1 - delta * np.array([0.999, 0.5, 0.01]):
             after = w - lr * slope(w, c1, c2)
             assert after < -M and loss(after, c0, c1, c2) < loss(w, c0, c1, c2)
-        w, steps, bound = -M, 0, M**3 / (16 * lr * c1)
-        while w < -M / 2 and steps <= bound:
-            w, steps = w - lr * slope(w, c1, c2), steps + 1
-        assert steps > bound
+        for start in (-M, -1.3 * M):
+            w, steps, bound = start, 0, M**3 / (16 * lr * c1)
+            while w < -M / 2 and steps <= bound:
+                w, steps = w - lr * slope(w, c1, c2), steps + 1
+            assert steps > bound
 
 
+@pytest.mark.checks("clm-published-neuron")
 @pytest.mark.parametrize("seed", range(6))
-def test_verdicts_on_the_published_runs_do_not_hang_on_the_seed(seed):
-    _, _, _, c1, c2 = one_neuron(seed)
-    w_hat = 1 - c2 / c1
-    done = {}
+def test_published_runs_of_one_neuron_converge_or_crawl(seed):
+    """For six draws of the data, both starts, all four rates and 1000 steps: no crossing, no rise of the
+    loss, and at most 1 % of the excess loss left only for −2 at 20 and for 0 at 2 and 20."""
+    _, _, c0, c1, c2 = one_neuron(seed)
+    arrived = set()
     for start in (-2.0, 0.0):
         for lr in (0.02, 0.2, 2.0, 20.0):
-            w = start
+            w = [start]
             for _ in range(1000):
-                before, w = w, w - lr * slope(w, c1, c2)
-                assert w < 1 and abs(loss(w, 0, c1, c2)) > 0
-                assert loss(w, 0, c1, c2) <= loss(before, 0, c1, c2) + 1e-15
-            excess = loss(w, 0, c1, c2) - loss(w_hat, 0, c1, c2)
-            done[start, lr] = excess <= 0.01 * (loss(start, 0, c1, c2) - loss(w_hat, 0, c1, c2))
-    assert {key for key, value in done.items() if value} == {(-2.0, 20.0), (0.0, 2.0), (0.0, 20.0)}
+                w.append(w[-1] - lr * slope(w[-1], c1, c2))
+            excess = loss(np.array(w), c0, c1, c2) - loss(1 - c2 / c1, c0, c1, c2)
+            assert max(w) < 1 and np.diff(excess).max() < 1e-15
+            arrived |= {(start, lr)} if excess[-1] <= 0.01 * excess[0] else set()
+    assert arrived == {(-2.0, 20.0), (0.0, 2.0), (0.0, 20.0)}
 
 
 def random_line(seed, n=12, m=7):
@@ -195,14 +197,14 @@ def test_loss_on_a_line(seed):
     """The loss from one eigendecomposition is the mean squared error of the solved fixed points."""
     W0, W1, x, y = random_line(seed)
     B0 = np.eye(len(W0)) - W0
-    mu, V = np.linalg.eig(np.linalg.solve(B0, W1))
-    Q = np.linalg.solve(V, np.linalg.solve(B0, x.T))
-    H = np.array([[(vi.conj() @ vj) * (qj @ qi.conj()) for vj, qj in zip(V.T, Q, strict=True)]
-                  for vi, qi in zip(V.T, Q, strict=True)])  # fmt: skip
-    h = np.array([q @ y @ v for q, v in zip(Q, V.T, strict=True)])
+    mu, P = np.linalg.eig(np.linalg.solve(B0, W1))
+    b = np.linalg.solve(P, np.linalg.solve(B0, x.T))
+    Psi = np.array([[(pi.conj() @ pj) * (bj @ bi.conj()) for pj, bj in zip(P.T, b, strict=True)]
+                    for pi, bi in zip(P.T, b, strict=True)])  # fmt: skip
+    psi = np.array([bi @ y @ pi for bi, pi in zip(b, P.T, strict=True)])
     for t in (-1.3, 0.2, 0.9):
         d = 1 / (1 - t * mu)
-        stated = (d.conj() @ H @ d).real - 2 * (d @ h).real + (y**2).sum()
+        stated = (d.conj() @ Psi @ d).real - 2 * (d @ psi).real + (y**2).sum()
         direct = ((solve(W0 + t * W1, x, "linear").r - y) ** 2).sum()
         np.testing.assert_allclose(stated, direct, rtol=1e-8)
 
@@ -239,21 +241,19 @@ def test_stable_disc_of_a_sum_of_random_matrices(seed):
 
 @pytest.mark.checks("eq-pole-disc")
 @pytest.mark.parametrize("seed", SEEDS)
-def test_disc_free_of_poles(seed):
-    """For a W₀ fitted to data, the nearest 1/μ, real or not, lies at the stated radius to 12 %."""
-    rng = np.random.default_rng(seed)
-    n, m = 300, 150
-    X = 0.1 * rng.standard_normal((n, m))
-    Y = np.linalg.solve(np.eye(n) - published_target(rng, n), X)
-    Y += 0.01 * rng.standard_normal((n, m))
-    W0 = (Y - X) @ np.linalg.pinv(Y)
-    A0 = np.linalg.inv(np.eye(n) - W0)
-    radius = np.sqrt(n) / (2.5 * np.linalg.norm(A0))
-    nearest = []
-    for _ in range(4):
-        mu = np.linalg.eigvals(A0 @ (2.5 * rng.standard_normal((n, n)) / np.sqrt(n)))
-        nearest.append(1 / np.abs(mu).max())
-    assert abs(np.mean(nearest) / radius - 1) < 0.12
+def test_disc_free_of_poles_in_the_limit(seed):
+    """For a W₀ fitted to data, the nearest 1/μ, real or not, lies at the stated radius to 12 % for
+    N = 300, and further off, relative to it, for N = 30."""
+    rng, gaps = np.random.default_rng(seed), []
+    for n, draws in ((30, 40), (300, 4)):
+        X = 0.1 * rng.standard_normal((n, n // 2))
+        Y = np.linalg.solve(np.eye(n) - published_target(rng, n), X)
+        Y += 0.01 * rng.standard_normal(Y.shape)
+        A0 = np.linalg.inv(np.eye(n) - (Y - X) @ np.linalg.pinv(Y))
+        W1 = 2.5 * rng.standard_normal((draws, n, n)) / np.sqrt(n)
+        nearest = 1 / np.abs(np.linalg.eigvals(A0 @ W1)).max(axis=1)
+        gaps.append(np.abs(nearest * 2.5 * np.linalg.norm(A0) / np.sqrt(n) - 1).mean())
+    assert gaps[1] < 0.12 and gaps[1] < gaps[0]
 
 
 @pytest.mark.checks("eq-residual-step")
@@ -264,14 +264,14 @@ def test_each_component_of_the_error_has_its_own_factor(seed):
     m = len(x)
     point = solve(W, x, "linear")
     E = (point.r - y).T
-    P, alpha, _ = np.linalg.svd(np.linalg.inv(np.eye(len(W)) - W))
-    _, rho, Qt = np.linalg.svd(point.r.T, full_matrices=False)
+    U, sigma_A, _ = np.linalg.svd(np.linalg.inv(np.eye(len(W)) - W))
+    _, sigma_R, Vt = np.linalg.svd(point.r.T, full_matrices=False)
     gaps, c, lrs = [], np.empty(0), np.array([1e-3, 1e-4, 1e-5])
     for lr in lrs:
         dW = gradient(W, point, 2 * (point.r - y) / m, lr)
         after = (solve(W + dW, x, "linear").r - y).T
-        c = 2 * lr / m * np.outer(alpha**2, rho**2)
-        gaps.append(np.linalg.norm(P.T @ after @ Qt.T - (1 - c) * (P.T @ E @ Qt.T)))
-    assert np.linalg.norm(c * (P.T @ E @ Qt.T)) > 50 * gaps[-1]
+        c = 2 * lr / m * np.outer(sigma_A**2, sigma_R**2)
+        gaps.append(np.linalg.norm(U.T @ after @ Vt.T - (1 - c) * (U.T @ E @ Vt.T)))
+    assert np.linalg.norm(c * (U.T @ E @ Vt.T)) > 50 * gaps[-1]
     order = np.polyfit(np.log(lrs), np.log(gaps), 1)[0]
     assert abs(order - 2) < 0.1
