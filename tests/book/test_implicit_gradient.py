@@ -224,11 +224,11 @@ def test_error_settles_below_an_abscissa_of_1(seed, abscissa):
 def test_error_does_not_settle_at_an_abscissa_of_1():
     """At μ_max = 1, real, the error grows as et while the rates of one tanh neuron return to 0; at a pair
     1 ± i it circles around λ for ever. `stable` is False at both."""
-    neuron, zero = RateNetwork([[1.0]]), np.zeros(1)
+    neuron, zero = RateNetwork(np.ones((1, 1))), np.zeros(1)
     assert neuron.spectral_abscissa(zero, zero) == 1 and not neuron.stable(zero, zero)
     rates = np.abs(neuron.simulate(zero, 400, r0=[1.0])[1][:, 0])
     assert (np.diff(rates) < 0).all() and rates[-1] < 0.1  # as √(3/(2t))
-    error = RateNetwork([[1.0]], linear).simulate([1.0], 200)[1][-1]
+    error = RateNetwork(np.ones((1, 1)), linear).simulate([1.0], 200)[1][-1]
     assert error == pytest.approx(200)
 
     W, e = np.array([[1.0, -1.0], [1.0, 1.0]]), np.array([0.3, -0.5])
