@@ -6,6 +6,7 @@ import autograd.numpy as anp
 import numpy as np
 import pytest
 from autograd import grad
+from scipy.optimize import least_squares, minimize
 
 from fpnotes import solve, spectral_abscissa
 from fpnotes.network import SingularityError
@@ -38,11 +39,11 @@ def gradient_in_A(A, task):
 
 
 def modes(task):
-    """Return the curvatures ℓ, largest first, with those that are zero, and the rows qᵀ."""
-    _, s, Qt = np.linalg.svd(task.x.T)
+    """Return the curvatures ℓ, largest first, with those that are zero, and the rows vᵢᵀ."""
+    _, sigma, Vt = np.linalg.svd(task.x.T)
     ell = np.zeros(len(task.x))
-    ell[: len(s)] = 2 * s**2 / len(task.x)
-    return ell, Qt
+    ell[: len(sigma)] = 2 * sigma**2 / len(task.x)
+    return ell, Vt
 
 
 def at(W, task):
@@ -117,6 +118,59 @@ def test_gradient_link(seed, n, m):
         lambda W: anp.sum((task.x @ anp.linalg.inv(anp.eye(n) - W).T - task.y) ** 2) / m
     )(W)
     np.testing.assert_allclose(by_autograd, linked, rtol=1e-9, atol=1e-11)
+
+
+def logistic_loss(A, x, y):
+    """Return a convex loss that is no square: the mean of log(1 + exp(r)) − y r."""
+    return anp.sum(anp.logaddexp(0.0, anp.dot(x, A.T)) - y * anp.dot(x, A.T)) / len(x)
+
+
+def squared_loss(A, x, y):
+    return anp.sum((anp.dot(x, A.T) - y) ** 2) / len(x)
+
+
+@pytest.mark.checks("thm-critical")
+@pytest.mark.parametrize("convex", [squared_loss, logistic_loss])
+def test_no_false_minimum(convex):
+    """Every point found by solving ∇J = 0 in W has ∇_A J = 0 and the least loss of all A, for two losses."""
+    rng = np.random.default_rng(0)
+    n, m, found = 2, 8, 0
+    x = rng.standard_normal((m, n))
+    y = 1 / (1 + np.exp(-x + 0.5 * rng.standard_normal((m, n))))
+    in_A = grad(convex)
+    least = minimize(
+        lambda a: (convex(a.reshape(n, n), x, y), in_A(a.reshape(n, n), x, y).ravel()),
+        np.zeros(n * n),
+        jac=True,
+        tol=1e-10,
+    ).fun
+    # ∇J by autograd through the inverse, which does not know of the link:
+    slope = grad(lambda W: convex(anp.linalg.inv(anp.eye(n) - W), x, y))
+
+    def residual(w):
+        """Return ∇J times 1 + ‖W‖², which on a plateau does not vanish at infinity."""
+        return (1 + w @ w) * slope(w.reshape(n, n)).ravel()
+
+    tight = {"xtol": 1e-15, "ftol": 1e-15, "gtol": 1e-15, "max_nfev": 100}
+    for _ in range(15):  # Look for critical points of any kind, not for minima.
+        start = 1.5 * rng.standard_normal(n * n)
+        W = least_squares(residual, start, **tight).x.reshape(n, n)
+        if np.linalg.norm(residual(W.ravel())) < 1e-10:
+            A = response(W)
+            assert np.linalg.norm(in_A(A, x, y)) < 1e-8
+            np.testing.assert_allclose(convex(A, x, y), least, rtol=1e-9)
+            found += 1
+    assert found >= 3
+
+
+@pytest.mark.checks("thm-critical")
+def test_false_minimum_with_tied_weights():
+    """Where not all weights are free, a minimum need not be global: two neurons that share one weight."""
+    x, y = np.eye(2), np.array([[2.0, -1.0], [3.0, -0.5]])
+    w = np.linspace(-8, 8, 16_002)
+    J = [loss(response(np.array([[0, v], [v, 0]])), LinearRegression(np.eye(2), x, y)) for v in w]
+    inner = [i for i in range(1, len(w) - 1) if J[i - 1] > J[i] < J[i + 1]]
+    assert max(J[i] for i in inner) > 1.1 * min(J)
 
 
 @pytest.mark.checks("eq-reparameterized")
@@ -200,12 +254,12 @@ def test_descent_on_A_converges_below_two_over_L(seed, n, m):
 def test_learning_curve(seed, n, m):
     """The closed form gives every loss of a training run by ΔW₂ to 1e-9, with J∞ > 0 when m > N."""
     task = random_task(seed, n, m)
-    ell, Qt = modes(task)
+    ell, Vt = modes(task)
     seen = ell > 1e-12
     D0 = (task.x @ response(task.W0).T - task.y).T
-    floor = ((task.y.T @ Qt[~seen].T) ** 2).sum() / m
+    floor = ((task.y.T @ Vt[~seen].T) ** 2).sum() / m
     assert (floor > 0.01) == (m > n)
-    share = ((D0 @ Qt[seen].T) ** 2).sum(axis=0) / m
+    share = ((D0 @ Vt[seen].T) ** 2).sum(axis=0) / m
     for lr in (0.2 / ell.max(), 1.5 / ell.max()):
         history = train(task, reparameterized, lr, 25, progress=False)
         k = np.arange(26)[:, None]
@@ -234,6 +288,119 @@ def test_still_descent(seed, n, m):
     order = np.log2(np.abs(remainders(2e-4) / remainders(1e-4)))
     np.testing.assert_allclose(order, 2, atol=0.05)
     assert -np.sum(reparameterized(W, point, error, 1e-4) * slope) > 0
+
+
+def direction(W, x, y, lr):
+    """Return ⟨∇J, ΔW₂⟩, ∇_A J and the loss before and after; ΔW₂ by its definition, with inverses."""
+    A, task = response(W), LinearRegression(W, x, y)
+    slope_in_A = 2 / len(x) * (x @ A.T - y).T @ x
+    after = A - lr * slope_in_A
+    dW = np.eye(len(W)) - W - np.linalg.inv(after)
+    inner = np.sum(A.T @ slope_in_A @ A.T * dW)
+    return inner, slope_in_A, loss(A, task), loss(after, task)
+
+
+@pytest.mark.checks("thm-leaves-uphill")
+@pytest.mark.parametrize("n, m", SHAPES)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_step_goes_down_although_its_direction_may_not(seed, n, m):
+    """Up to η = 2/ℓmax no loss rises and the formula holds, uphill directions included, which occur."""
+    uphill = 0
+    for k in range(40):
+        task = random_task([seed, k], n, m)
+        for share in (0.1, 0.9, 1.0):
+            lr = share * 2 / modes(task)[0].max()
+            inner, slope, before, after = direction(task.W0, task.x, task.y, lr)
+            B = np.eye(n) - task.W0
+            stated = -lr * np.sum(slope * np.linalg.solve(np.eye(n) - lr * slope @ B, slope))
+            np.testing.assert_allclose(inner, stated, rtol=1e-6)
+            assert after <= before * (1 + 1e-12)
+            uphill += inner > 0
+    assert uphill >= 10
+
+
+@pytest.mark.checks("thm-leaves-uphill")
+@pytest.mark.parametrize("seed", SEEDS)
+def test_direction_below_its_rate_is_downhill(seed):
+    """No hill climb on cos(∇J, ΔW₂) over W, x, y gets it to 0 at η‖∇_A J·B‖₂ = 0.99; at 1.5 all pass it."""
+    n, m = 3, 4
+
+    def cosine(packed, share):
+        W, x, y = np.split(packed.reshape(n + 2 * m, n), [n, n + m])
+        slope = direction(W, x, y, 0.0)[1]
+        lr = share / np.linalg.norm(slope @ (np.eye(n) - W), 2)
+        inner, slope, _, _ = direction(W, x, y, lr)
+        B = np.eye(n) - W
+        dW = B - np.linalg.inv(np.linalg.inv(B) - lr * slope)
+        link = np.linalg.inv(B).T @ slope @ np.linalg.inv(B).T
+        return inner / np.linalg.norm(dW) / np.linalg.norm(link)
+
+    for share, uphill in ((0.99, False), (1.5, True)):
+        rng = np.random.default_rng(seed)
+        place = np.r_[0.5 * rng.standard_normal(n * n), rng.standard_normal(2 * n * m)]
+        best = cosine(place, share)
+        for _ in range(1500):
+            tried = place + rng.choice([0.01, 0.1, 0.5]) * rng.standard_normal(place.size)
+            if (found := cosine(tried, share)) > best:
+                place, best = tried, found
+        assert (best > 0) == uphill
+
+
+@pytest.mark.checks("thm-leaves-uphill")
+def test_one_neuron_leaves_uphill_exactly_where_it_jumps():
+    """For one neuron ⟨∇J, ΔW₂⟩ > 0 exactly if a changes its sign, at 1000 random weights and rates."""
+    rng, seen = np.random.default_rng(0), set()
+    for _ in range(1000):
+        W, (x, y) = rng.uniform(-9, 9, (1, 1)), rng.standard_normal((2, 3, 1))
+        lr = rng.uniform(0, 1) * 3 / np.sum(x**2)  # up to 2/ℓmax
+        inner, slope, _, _ = direction(W, x, y, lr)
+        a = response(W).item()
+        jumps = a * (a - lr * slope.item()) < 0
+        assert (inner > 0) == jumps
+        seen.add(jumps)
+    assert seen == {True, False}
+
+
+class Counted:
+    """Products and one factorization as they are done by hand, with their multiplications counted."""
+
+    def __init__(self):
+        self.count = 0
+
+    def product(self, left, right):
+        self.count += left.shape[0] * left.shape[1] * right.shape[1]
+        return left @ right
+
+    def solve(self, M, right):
+        """Eliminate, without pivots, and substitute back."""
+        M, right = M.copy(), right.copy()
+        for k in range(len(M)):
+            for i in range(k + 1, len(M)):
+                factor = M[i, k] / M[k, k]
+                M[i, k + 1 :] -= factor * M[k, k + 1 :]
+                right[i] -= factor * right[k]
+                self.count += 1 + M[i, k + 1 :].size + right[k].size
+        for k in reversed(range(len(M))):
+            right[k] = right[k] / M[k, k]
+            self.count += right[k].size
+            for i in range(k):
+                right[i] -= M[i, k] * right[k]
+                self.count += right[k].size
+        return right
+
+
+@pytest.mark.checks("clm-woodbury-cost")
+@pytest.mark.parametrize("n, m", [(60, 10), (60, 40), (60, 60), (150, 60)])
+def test_multiplications_of_the_woodbury_form(n, m):
+    """Counted one by one, the multiplications of a ΔW₂ equal to the package's are those stated, to 2 %."""
+    task = random_task(0, n, m)
+    point, error = at(task.W0, task)
+    B, E, X, lr, by = np.eye(n) - task.W0, error.T, task.x.T, 0.01, Counted()
+    BE, XB = by.product(B, E), by.product(X.T, B)
+    middle = by.solve(np.eye(m) - lr * by.product(X.T, BE), XB)
+    dW = -lr * by.product(BE, middle)
+    np.testing.assert_allclose(dW, reparameterized(task.W0, point, error, lr), atol=1e-9)
+    assert abs(by.count / (3 * n**2 * m + 2 * n * m**2 + m**3 / 3) - 1) < 0.02
 
 
 @pytest.mark.checks("thm-safe-rate")
