@@ -1,5 +1,7 @@
 """The statements of the chapter on the linearized rule, on random instances."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -89,16 +91,96 @@ def test_second_order(seed):
     assert abs(gaps[0] / predicted - 1) < 0.01
 
 
+def sine(B, C, q):
+    """Return sin θ₂₃ and cos θ₂₃ of ΔW₃ ∝ −CB and ΔW₂ ∝ −(I − ηC)⁻¹CB, with η‖C‖₂ = q."""
+    three = C @ B
+    two = np.linalg.solve(np.eye(len(B)) - q / np.linalg.norm(C, 2) * C, three)
+    two, three = two / np.linalg.norm(two), three / np.linalg.norm(three)
+    cosine = np.sum(two * three)
+    return np.linalg.norm(two - cosine * three), cosine
+
+
 @pytest.mark.checks("eq-angle-bound")
 @pytest.mark.parametrize("seed", range(6))
 def test_bound_on_the_angle(seed):
-    """The sine of the angle between ΔW₂ and ΔW₃ is at most q/(1 − q), for q up to 0.49."""
+    """The sine of the angle between the package's ΔW₂ and ΔW₃ is at most q, for q up to 0.999."""
     W, x, _, point, error = problem(seed)
-    norm = np.linalg.norm((np.eye(len(W)) - W) @ error.T @ x, 2)
-    for q in (1e-3, 0.1, 0.3, 0.49):
-        dW2, dW3 = (rule(W, point, error, q / norm) for rule in (reparameterized, linearized))
-        theta = angle(dW2, dW3)
-        assert 0 < np.sin(np.radians(theta)) <= q / (1 - q) and theta < 90
+    B = np.eye(len(W)) - W
+    C = B @ error.T @ x
+    for q in (1e-3, 0.1, 0.5, 0.9, 0.999):
+        lr = q / np.linalg.norm(C, 2)
+        theta = angle(*(rule(W, point, error, lr) for rule in (reparameterized, linearized)))
+        assert 0 < np.sin(np.radians(theta)) <= q and theta < 90
+        np.testing.assert_allclose(np.sin(np.radians(theta)), sine(B, C, q)[0], rtol=1e-6)
+
+
+@pytest.mark.checks("eq-angle-bound")
+@pytest.mark.parametrize("q", [0.1, 0.5, 0.9, 0.99])
+def test_bound_on_the_angle_is_attained_and_not_passed(q):
+    """A rotation C attains sin θ₂₃ = q; no hill climb over B and C passes it, and one comes near."""
+    turn = np.array([[q, -np.sqrt(1 - q**2)], [np.sqrt(1 - q**2), q]])
+    np.testing.assert_allclose(sine(np.eye(2), turn, q)[0], q, rtol=1e-9)
+    best = 0.0
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        place = rng.standard_normal((2, 3, 3))
+        reached = sine(place[0], place[1], q)[0]
+        for _ in range(4000):
+            tried = place + rng.choice([0.003, 0.03, 0.3]) * rng.standard_normal(place.shape)
+            found, cosine = sine(tried[0], tried[1], q)
+            assert found <= q * (1 + 1e-9) and cosine > 0
+            if found > reached:
+                place, reached = tried, found
+        best = max(best, reached)
+    assert best > 0.97 * q
+
+
+def relative_gaps(best, W, x, noise, share, steps):
+    """Train W by ΔW₂ in A; return q and ‖ΔW₂ − ΔW₃‖/‖ΔW₃‖ at each step, and the share of the error left."""
+    A, m = np.linalg.inv(np.eye(len(W)) - W), len(x)
+    lr = share * m / np.linalg.norm(x, 2) ** 2  # this share of 2/ℓmax
+    target, gaps, start = x @ best.T + noise, [], np.linalg.norm(x @ (A - best).T)
+    for _ in range(steps):
+        B, grad_A = np.linalg.inv(A), 2 / m * (x @ A.T - target).T @ x
+        C = B @ grad_A
+        three = lr * C @ B
+        gap = np.linalg.norm(np.linalg.solve(np.eye(len(W)) - lr * C, three) - three)
+        gaps.append((lr * np.linalg.norm(C, 2), gap / np.linalg.norm(three)))
+        A = A - lr * grad_A
+    return np.array(gaps), np.linalg.norm(x @ (A - best).T) / start
+
+
+@pytest.mark.checks("clm-agree")
+@pytest.mark.parametrize("n, m", [(6, 4), (5, 30)])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_two_rules_agree_if_the_response_stays_invertible(seed, n, m):
+    """At three fixed rates q and the relative gap fall below 1e-4 for an invertible Â, with noise or not."""
+    rng = np.random.default_rng(seed)
+    W, other = 0.4 * rng.standard_normal((2, n, n)) / np.sqrt(n)
+    x = np.linalg.qr(rng.standard_normal((max(m, n), min(m, n))))[0].reshape(-1, min(m, n))
+    x = (x if m > n else x.T) * rng.uniform(1, 2, (m, 1))  # of full rank, not too badly conditioned
+    noise = rng.standard_normal((m, n))
+    noise = noise - x @ np.linalg.pinv(x) @ noise  # what no response answers
+    for share in (0.1, 0.5, 0.9):
+        gaps, left = relative_gaps(np.linalg.inv(np.eye(n) - other), W, x, noise, share, 400)
+        assert gaps[0, 0] > 1e-3 and left < 1e-5
+        assert (gaps[-1] < 1e-4).all()
+
+
+@pytest.mark.checks("clm-agree")
+@pytest.mark.parametrize("seed", SEEDS)
+def test_two_rules_need_not_agree_if_the_response_becomes_singular(seed):
+    """For an Â of rank N − 1 the error vanishes and the gap does not; one neuron keeps q = 2ηc₂."""
+    rng = np.random.default_rng(seed)
+    n, m = 3, 12
+    x = rng.standard_normal((m, n))
+    u, sigma, vt = np.linalg.svd(np.eye(n) + 0.2 * rng.standard_normal((n, n)))
+    best = (u * np.r_[sigma[:-1], 0]) @ vt
+    gaps, left = relative_gaps(best, np.zeros((n, n)), x, 0 * x, 0.3, 120)
+    assert left < 1e-3 and (gaps[-20:] > 0.01).all()
+    x = rng.standard_normal((9, 1))
+    gaps, left = relative_gaps(np.zeros((1, 1)), np.zeros((1, 1)), x, 0 * x, 0.3, 40)
+    np.testing.assert_allclose(gaps[:, 0], 2 * 0.3, rtol=1e-6)  # 2ηc₂, as η = 0.3/c₂
 
 
 @pytest.mark.checks("eq-logistic")
@@ -117,7 +199,10 @@ def test_logistic_map(seed):
 @pytest.mark.checks("thm-logistic")
 @pytest.mark.parametrize("seed", SEEDS)
 def test_where_the_linearized_rule_converges(seed):
-    """For h < 2 all starts in (0, ū) converge and none outside; for h > 2 neither rule does, locally."""
+    """For h < 2 all starts in (0, ū) converge and none outside; for h > 2 neither rule does, locally.
+
+    The map is that of u, which eq-logistic ties to the package's rule: u → −∞ is w → +∞.
+    """
     rng = np.random.default_rng(seed)
     for h in np.r_[rng.uniform(0.05, 1.9, 8), 1.0]:
         edge = (1 + h) / h
@@ -135,6 +220,14 @@ def test_where_the_linearized_rule_converges(seed):
         for _ in range(4000):
             u, s = (1 + h) * u - h * u**2, s - h * (s - 1)
         assert (abs(u - 1) < 1e-6) == (abs(s - 1) < 1e-6) == converges
+    x, y, curvature, w_hat = neuron(seed)
+    for h in (0.3, 1.7, 2.5):  # Both rules of the package multiply a small error by 1 − h.
+        for rule in (linearized, reparameterized):
+            away = [
+                w_hat + t + one_neuron_step(rule, w_hat + t, x, y, h / curvature)
+                for t in (1e-5, -1e-5)
+            ]
+            np.testing.assert_allclose((away[0] - away[1]) / 2e-5, 1 - h, atol=1e-3)
 
 
 @pytest.mark.checks("eq-gradient-link")
@@ -188,43 +281,63 @@ def test_the_linearized_rule_descends(seed):
     np.testing.assert_allclose(J(W + dW) - J(W), rate, rtol=1e-2)
 
 
-def near(seed, delta, n=9, m=6):
-    """Return a network at distance δ from a singularity: U, σ, V, the problem and s."""
+@pytest.mark.checks("thm-linearized-descends")
+@pytest.mark.parametrize("seed", SEEDS)
+def test_where_the_linearized_rule_does_not_move(seed):
+    """Where ∇_A J = 0 though W is not the network that made the targets, ∇J = 0 and ΔW₃ = 0."""
     rng = np.random.default_rng(seed)
-    U, sigma, Vt = np.linalg.svd(np.eye(n) - 0.6 * rng.standard_normal((n, n)) / np.sqrt(n))
+    n, m = 6, 3
+    other = 0.5 * rng.standard_normal((n, n)) / np.sqrt(n)
+    x = rng.standard_normal((m, n))
+    y = np.linalg.solve(np.eye(n) - other, x.T).T
+    # Another response that answers these m < N inputs alike:
+    unseen = np.eye(n) - x.T @ np.linalg.pinv(x.T)
+    A = np.linalg.inv(np.eye(n) - other) + 0.5 * rng.standard_normal((n, n)) @ unseen
+    W = np.eye(n) - np.linalg.inv(A)
+    assert np.linalg.norm(W - other) > 0.1
+    point = solve(W, x, "linear", tol=1e-12)
+    error = 2 * (point.r - y) / m
+    for rule in (gradient, linearized):
+        assert np.linalg.norm(rule(W, point, error, 1.0)) < 1e-8
+
+
+def near(seed, delta, n=9, m=6):
+    """Return a network at distance δ from a singularity: its u, σ and v, the problem and ℓᵤ."""
+    rng = np.random.default_rng(seed)
+    u, sigma, vt = np.linalg.svd(np.eye(n) - 0.6 * rng.standard_normal((n, n)) / np.sqrt(n))
     sigma[-1] = delta
-    W = np.eye(n) - U @ np.diag(sigma) @ Vt
+    W = np.eye(n) - u @ np.diag(sigma) @ vt
     x, y = rng.standard_normal((2, m, n))
     point = solve(W, x, "linear", tol=1e-12)
-    s = 2 / m * np.sum((x @ U[:, -1]) ** 2)
-    return U, sigma, Vt.T, W, x, y, point, 2 * (point.r - y) / m, s
+    s = 2 / m * np.sum((x @ u[:, -1]) ** 2)
+    return u, sigma, vt.T, W, x, y, point, 2 * (point.r - y) / m, s
 
 
 @pytest.mark.checks("eq-singular-coordinates")
 @pytest.mark.parametrize("seed", SEEDS)
 def test_singular_coordinates(seed):
-    """In singular vectors of B, ΔW₁ is H divided by σᵢσⱼ and ΔW₃ is H times σᵢσⱼ."""
-    U, sigma, V, W, x, _, point, error, _ = near(seed, 0.05)
-    H = V.T @ error.T @ x @ U
+    """In singular vectors of B, ΔW₁ is vᵢᵀ∇_A J uⱼ divided by σᵢσⱼ and ΔW₃ is that times σᵢσⱼ."""
+    u, sigma, v, W, x, _, point, error, _ = near(seed, 0.05)
+    H = v.T @ error.T @ x @ u
     pairs = np.outer(sigma, sigma)
     for rule, stated in ((gradient, -0.3 * H / pairs), (linearized, -0.3 * H * pairs)):
-        found = U.T @ rule(W, point, error, 0.3) @ V
+        found = u.T @ rule(W, point, error, 0.3) @ v
         np.testing.assert_allclose(found, stated, atol=1e-8 * np.abs(stated).max())
 
 
 @pytest.mark.checks("thm-near-singularity")
 @pytest.mark.parametrize("seed", SEEDS)
 def test_near_a_singularity(seed):
-    """δ³‖ΔW₁‖ → ηs while ‖ΔW₃‖ stays bounded; they change δ by ηs/δ³ and ηsδ, to first order.
+    """δ³‖ΔW₁‖ → ηℓᵤ while ‖ΔW₃‖ stays bounded; they change δ by ηℓᵤ/δ³ and ηℓᵤδ, to first order.
 
-    And the whole step of ΔW₃ multiplies δ by 1 + ηs for small η, at every small δ.
+    And the whole step of ΔW₃ multiplies δ by 1 + ηℓᵤ for small η, at every small δ.
     """
     lr, gaps, sizes = 0.1, [], []
     for delta in (1e-2, 1e-3, 1e-4):
-        U, _, V, W, _, _, point, error, s = near(seed, delta)
+        u, _, v, W, _, _, point, error, s = near(seed, delta)
         np.testing.assert_allclose(distance_to_singularity(W), delta, rtol=1e-6)
         dW1, dW3 = gradient(W, point, error, lr), linearized(W, point, error, lr)
-        adds1, adds3 = (-U[:, -1] @ dW @ V[:, -1] for dW in (dW1, dW3))
+        adds1, adds3 = (-u[:, -1] @ dW @ v[:, -1] for dW in (dW1, dW3))
         ratios = (np.linalg.norm(dW1) * delta**3, adds1 * delta**3, adds3 / delta)
         gaps.append([abs(ratio / (lr * s) - 1) for ratio in ratios])
         sizes.append(np.linalg.norm(dW3))
@@ -237,10 +350,78 @@ def test_near_a_singularity(seed):
     np.testing.assert_allclose(sizes[-1], sizes[-2], rtol=0.05)
 
 
+@pytest.mark.checks("thm-near-singularity")
+@pytest.mark.parametrize("seed", SEEDS)
+def test_scale_of_the_step_near_a_singularity(seed):
+    """C = B ∇_A J has a limit as δ → 0: halving δ changes it by half as much again, to a finite matrix."""
+    found = []
+    for delta in 1e-3 / 2.0 ** np.arange(4):
+        _, _, _, W, x, _, _, error, _ = near(seed, delta)
+        found.append((np.eye(len(W)) - W) @ error.T @ x)
+    moved = [np.linalg.norm(one - other) for one, other in pairwise(found)]
+    np.testing.assert_allclose(np.array(moved[1:]) / moved[:-1], 0.5, rtol=0.01)
+    assert moved[-1] < 1e-2 * np.linalg.norm(found[-1])
+
+
+@pytest.mark.checks("thm-no-crossing")
+@pytest.mark.parametrize("n, m", [(2, 3), (6, 4), (5, 9)])
+def test_when_a_step_crosses_a_wall(n, m):
+    """The determinant on each way of the package's steps has a zero exactly if C has such an eigenvalue."""
+    t, seen = np.linspace(0, 1, 4001)[:, None, None], set()
+
+    def met(start, end):
+        """Say whether start + t (end − start) is singular for a t in [0, 1]; its zeros are 1/(1 − ratio)."""
+        ratio = np.linalg.eigvals(np.linalg.solve(start, end))
+        zeros = 1 / (1 - ratio[np.abs(ratio - 1) > 1e-9])
+        inside = (np.abs(zeros.imag) < 1e-7) & (zeros.real > 0) & (zeros.real <= 1)
+        sides = np.linalg.slogdet(start + t * (end - start))[0]
+        assert (np.diff(sides) != 0).sum() % 2 == inside.sum() % 2
+        return bool(inside.any())
+
+    for seed in range(6):
+        W, x, _, point, error = problem(seed, n, m)
+        A, B, grad_A = np.linalg.inv(np.eye(n) - W), np.eye(n) - W, error.T @ x
+        C = B @ grad_A
+        mu = np.linalg.eigvals(C)
+        real = mu.real[(np.abs(mu.imag) < 1e-9) & (np.abs(mu) > 1e-9)]
+        for lr in np.geomspace(0.3, 30, 9) / np.linalg.norm(C, 2):
+            two, three = (rule(W, point, error, lr) for rule in (reparameterized, linearized))
+            over, over3 = bool((real >= 1 / lr).any()), bool((real <= -1 / lr).any())
+            assert met(A, A - lr * grad_A) == over == met(B, B - two)
+            assert met(B, B - three) == over3
+            assert not (over or over3) or lr * np.linalg.norm(C, 2) >= 1
+            seen |= {(2, over), (3, over3)}
+    assert seen == {(2, False), (2, True), (3, False), (3, True)}
+
+
+@pytest.mark.checks("thm-no-crossing")
+@pytest.mark.parametrize("sign", [1, -1])
+def test_below_one_no_step_crosses_a_wall(sign):
+    """No hill climb on the largest or least real eigenvalue of C at ‖C‖₂ = 1 passes 1, and all come near."""
+    for seed in SEEDS:
+        rng = np.random.default_rng(seed)
+        W, x, y = (0.5 * rng.standard_normal(shape) for shape in ((3, 3), (4, 3), (4, 3)))
+
+        def margin(W, x, y):
+            B = np.eye(3) - W
+            C = B @ (x @ np.linalg.inv(B).T - y).T @ x
+            mu = sign * np.linalg.eigvals(C) / np.linalg.norm(C, 2)
+            real = mu.real[np.abs(mu.imag) < 1e-12]
+            return real.max() if real.size else -1.0
+
+        best = margin(W, x, y)
+        for _ in range(2000):
+            width = rng.choice([0.01, 0.1])
+            tried = [one + width * rng.standard_normal(one.shape) for one in (W, x, y)]
+            if (found := margin(*tried)) > best:
+                (W, x, y), best = tried, found
+        assert 0.9 < best <= 1 + 1e-9
+
+
 @pytest.mark.checks("eq-matrix-logistic")
 @pytest.mark.parametrize("seed", SEEDS)
 def test_matrix_logistic_map(seed):
-    """On white inputs ΔW₃ moves U = ÂB by the stated map; a negative eigenvalue runs off at any η."""
+    """On white inputs ΔW₃ moves M = ÂB by the stated map; a negative eigenvalue runs off at any η."""
     rng = np.random.default_rng(seed)
     n, m, scale = 6, 10, rng.uniform(0.5, 2)
     x = scale * np.sqrt(m) * np.linalg.qr(rng.standard_normal((m, n)))[0]
@@ -253,15 +434,15 @@ def test_matrix_logistic_map(seed):
         lr = h / (2 * scale**2)
         point = solve(W, x, "linear", tol=1e-12)
         dW = linearized(W, point, 2 * (point.r - y) / m, lr)
-        U = best @ (np.eye(n) - W)
+        M = best @ (np.eye(n) - W)
         np.testing.assert_allclose(
-            best @ (np.eye(n) - W - dW), (1 + h) * U - h * U @ U, atol=1e-9 * np.abs(U).max() ** 2
+            best @ (np.eye(n) - W - dW), (1 + h) * M - h * M @ M, atol=1e-9 * np.abs(M).max() ** 2
         )
-    # Now B = Â⁻¹U with an eigenvalue of −0.1.
-    V = rng.standard_normal((n, n))
-    U = V @ np.diag([-0.1, 0.5, 0.8, 1.0, 1.1, 1.2]) @ np.linalg.inv(V)
+    # Now B = Â⁻¹M with an eigenvalue of −0.1.
+    basis = rng.standard_normal((n, n))
+    M = basis @ np.diag([-0.1, 0.5, 0.8, 1.0, 1.1, 1.2]) @ np.linalg.inv(basis)
     for h in (0.01, 0.1, 1.0):
-        u, grown = -0.1, U.copy()
+        u, grown = -0.1, M.copy()
         while u > -1e4:
             u, grown = (1 + h) * u - h * u**2, (1 + h) * grown - h * grown @ grown
         assert np.linalg.norm(grown, 2) > 0.99e4
@@ -280,3 +461,22 @@ def test_products_only(seed):
         np.testing.assert_allclose(right, B.T @ sample, atol=1e-9)
         dW -= 0.3 * np.outer(left, right)
     np.testing.assert_allclose(linearized(W, point, error, 0.3), dW, atol=1e-10)
+
+
+@pytest.mark.checks("clm-products-only")
+@pytest.mark.parametrize("n, m", [(12, 7), (7, 12)])
+def test_multiplications_of_the_linearized_rule(n, m):
+    """Three products of x, e and W give the package's ΔW₃, with 3N²m multiplications and no solve."""
+    W, x, _, point, error = problem(0, n, m)
+    count = 0
+
+    def product(left, right):
+        nonlocal count
+        count += left.shape[0] * left.shape[1] * right.shape[1]
+        return left @ right
+
+    left = error.T - product(W, error.T)  # with W
+    right = x.T - product(W.T, x.T)  # with Wᵀ
+    dW = -0.3 * product(left, right.T)
+    np.testing.assert_allclose(dW, linearized(W, point, error, 0.3), atol=1e-9)
+    assert count == 3 * n**2 * m
