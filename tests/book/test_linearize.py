@@ -210,7 +210,8 @@ def test_where_the_linearized_rule_converges(seed):
         for _ in range(3000):
             u = (1 + h) * u - h * u**2
         np.testing.assert_allclose(u, 1, atol=1e-9)
-        u = np.r_[-rng.uniform(1e-3, 3, 200), edge + rng.uniform(1e-3, 3, 200)]
+    for h in (0.01, 0.7, 1.9, 2.5, 4.0, 30.0):
+        u = np.r_[-rng.uniform(1e-3, 3, 200), (1 + h) / h + rng.uniform(1e-3, 3, 200)]
         for _ in range(2000):
             before, u = u, np.maximum((1 + h) * u - h * u**2, -1e9)
             assert ((u < before) | (u == -1e9)).all()
@@ -273,7 +274,9 @@ def test_the_linearized_rule_descends(seed):
     lr = 1e-5 / (np.linalg.norm(np.eye(n) - W, 2) * np.linalg.norm(grad_A, 2))
     dW, dJ = linearized(W, point, error, lr), -gradient(W, point, error, 1.0)
     rate = -lr * np.sum(grad_A**2)
-    np.testing.assert_allclose(np.sum(dJ * dW), rate, rtol=1e-6)
+    for share in (1, 1e3, 1e7):  # the direction at every η, the fall of the loss at a small one
+        dot = np.sum(dJ * linearized(W, point, error, share * lr))
+        np.testing.assert_allclose(dot, share * rate, rtol=1e-6)
 
     def J(W):
         return np.sum((np.linalg.solve(np.eye(n) - W, x.T).T - y) ** 2) / m
