@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from fpnotes import distance_to_singularity, solve
+from fpnotes import distance_to_singularity, gradient, solve
 from fpnotes.geometry import Euclidean
 from fpnotes.rules import linearized, reparameterized
+from fpnotes.tasks import LinearRegression
 from tests.book.metric import METRIC, SEEDS, nabla, network, path_length
 
 
@@ -108,11 +109,12 @@ def test_two_forms_of_the_gradient(seed):
 
 @pytest.mark.checks("thm-finite-step")
 @pytest.mark.parametrize("seed", SEEDS)
-def test_the_reparameterized_rule_is_steepest_at_a_finite_distance(seed):
-    """Of many W′ within distance ε none makes the linearized loss lower than W + ΔW₂, which is at ε."""
+@pytest.mark.parametrize("reach", [0.7, 7, 700])
+def test_the_reparameterized_rule_is_steepest_at_a_finite_distance(reach, seed):
+    """Within distance ε, ℓ exceeds its value at W + ΔW₂ by |∇_A J|/2ε (ε² − |K|² + |K − K*|²), at any ε."""
     rng, W, _, point, error = network(seed)
     _, D_A = nabla(W, point, error)
-    eps = 0.7 * distance_to_singularity(W)
+    eps = reach * distance_to_singularity(W)
     eta = eps / np.linalg.norm(D_A)
     after = W + reparameterized(W, point, error, eta)
     A = METRIC.A(W)
@@ -121,45 +123,48 @@ def test_the_reparameterized_rule_is_steepest_at_a_finite_distance(seed):
         return np.sum(D_A * (METRIC.A(W1) - A))
 
     assert METRIC.distance(W, after) == pytest.approx(eps)
-    lowest = change(after)
+    lowest, best = change(after), METRIC.A(after) - A
     for k in range(400):
         # Some of them anywhere in the ball, some close to the best.
         V = rng.standard_normal((5, 5))
-        K = METRIC.A(after) - A + 0.05 * eps * V if k % 2 else V
+        K = best + 0.05 * eps * V if k % 2 else V
         K *= eps * rng.uniform(0.9, 1) / np.linalg.norm(K)
         W1 = METRIC.weights(A + K)
         assert METRIC.distance(W, W1) <= eps * (1 + 1e-9)
-        assert change(W1) > lowest
+        inside = eps**2 - np.sum(K**2) + np.sum((K - best) ** 2)
+        excess = np.linalg.norm(D_A) / (2 * eps) * inside
+        assert excess > 0
+        np.testing.assert_allclose(change(W1) - lowest, excess, rtol=1e-6)
 
 
 @pytest.mark.checks("thm-blow-up")
 @pytest.mark.parametrize("seed", SEEDS)
 def test_lengths_blow_up_toward_a_singularity(seed):
-    """|uvᵀ|_W = δ⁻², the longest; on transversal lines δ²|D|_W and δ/t tend to |q|; paths diverge."""
+    """|uvᵀ|_W = δ⁻², the longest; on transversal lines δ²|D|_W and δ/|t| tend to |uᵀDv|; paths diverge."""
     rng = np.random.default_rng(seed)
     n = 5
     W = 0.5 * rng.standard_normal((n, n)) / np.sqrt(n)
-    P, S, Qt = np.linalg.svd(np.eye(n) - W)
-    u, v, delta = P[:, -1], Qt[-1], S[-1]
+    left, sigma, right = np.linalg.svd(np.eye(n) - W)
+    u, v, delta = left[:, -1], right[-1], sigma[-1]
     straight = np.outer(u, v)
     assert METRIC.norm(W, straight) == pytest.approx(delta**-2)
     V = rng.standard_normal((500, n, n))
     V /= np.linalg.norm(V, axis=(1, 2))[:, None, None]
     assert METRIC.norm(W, V).max() < delta**-2
-    # The axes of the ball are uᵢvⱼᵀ, of length 1/(sᵢsⱼ).
-    axes = np.einsum("ai,jb->ijab", P, Qt).reshape(-1, n, n)
+    # The axes of the ball are uᵢvⱼᵀ, of length 1/(σᵢσⱼ).
+    axes = np.einsum("ai,jb->ijab", left, right).reshape(-1, n, n)
     gram = METRIC.inner(W, axes[:, None], axes)
-    lengths = 1 / np.outer(S, S).ravel()
+    lengths = 1 / np.outer(sigma, sigma).ravel()
     np.testing.assert_allclose(gram, np.diag(lengths**2), atol=1e-9 * lengths.max() ** 2)
     # (2) A line in a random direction through the nearest singular W, from both sides.
     wall, D = W + delta * straight, rng.standard_normal((n, n))
-    q = abs(u @ D @ v)
+    p = abs(u @ D @ v)
     for side in (1, -1):
         gaps = []
-        for t in side * np.array([1e-3, 1e-4, 1e-5]) * q:
+        for t in side * np.array([1e-3, 1e-4, 1e-5]) * p:
             at = wall - t * D
             d = distance_to_singularity(at)
-            gaps.append([abs(d / abs(t) / q - 1), abs(d**2 * METRIC.norm(at, D) / q - 1)])
+            gaps.append([abs(d / abs(t) / p - 1), abs(d**2 * METRIC.norm(at, D) / p - 1)])
         gaps = np.array(gaps)
         assert (gaps[-1] < 1e-2).all() and (gaps[1:] < 0.2 * gaps[:-1]).all()
     # (3) The straight way, and one with a detour, are at least as long as stated.
@@ -182,9 +187,9 @@ def test_short_steps_meet_no_singularity(seed):
         W = size * rng.standard_normal((5, 5))
         B, A = METRIC.B(W), METRIC.A(W)
         bound = 1 / np.linalg.norm(B, 2)
-        P, S, Qt = np.linalg.svd(A)
+        left, sigma, right = np.linalg.svd(A)
         # The worst direction: AVA takes away the smallest singular value of A.
-        worst = B @ (S[-1] * np.outer(P[:, -1], Qt[-1])) @ B
+        worst = B @ (sigma[-1] * np.outer(left[:, -1], right[-1])) @ B
         for V in (*rng.standard_normal((50, 5, 5)), worst, -worst):
             V = V * 0.999 * bound / METRIC.norm(W, V)
             for start, step in ((B, -V), (A, A @ V @ A)):
@@ -194,3 +199,38 @@ def test_short_steps_meet_no_singularity(seed):
         assert METRIC.norm(W, worst) == pytest.approx(bound)
         relative = np.linalg.svd(A - A @ worst @ A, compute_uv=False)
         assert relative[-1] < 1e-8 * relative[0]
+
+
+@pytest.mark.checks("eq-crossing-matrix")
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_decides_a_crossing_stays_bounded(seed):
+    """B ∇_A J is (2/m) Σ (x − By)xᵀ; toward a wall its norm tends to a limit, and |∇_A J| to infinity."""
+    rng, W, task, _, _ = network(seed)
+    left, sigma, right = np.linalg.svd(np.eye(5) - W)
+    approach = np.outer(left[:, -1], right[-1])
+    norms = []
+    for gap in (sigma[-1], 1e-2, 1e-4, 1e-6):
+        at = W + (sigma[-1] - gap) * approach
+        point = solve(at, task.x, "linear", on_failure="ignore", tol=1e-10)
+        _, D_A = nabla(at, point, task.error(point.r, task.y))
+        B = np.eye(5) - at
+        stated = 2 / len(task.x) * (task.x - task.y @ B.T).T @ task.x
+        np.testing.assert_allclose(B @ D_A, stated, rtol=1e-6, atol=1e-6)
+        norms.append((np.linalg.norm(B @ D_A, 2), np.linalg.norm(D_A)))
+        # What is safe by its length is safe by this condition: q ≤ ‖B‖₂ |V|_W for both rules.
+        assert norms[-1][0] <= np.linalg.norm(B, 2) * norms[-1][1]
+    assert norms[-1][1] > 1e4 * norms[0][1]
+    assert abs(norms[-1][0] / norms[-2][0] - 1) < 1e-3
+
+
+@pytest.mark.checks("clm-steepest-is-local")
+@pytest.mark.parametrize("lr", 10.0 ** np.arange(-8, 9))
+@pytest.mark.parametrize("rule", [gradient, linearized])
+def test_no_learning_rate_is_small_enough_for_every_network(rule, lr):
+    """At each η of 17 decades a step of each rule raises the loss of one neuron with large enough inputs."""
+    x = np.sqrt(10 / lr) * np.ones((1, 1))
+    task = LinearRegression(np.zeros((1, 1)), x, 2 * x)
+    point = solve(task.W0, x, "linear")
+    after = task.W0 + rule(task.W0, point, task.error(point.r, task.y), lr)
+    response = x / (1 - after)
+    assert task.loss(response, task.y) > task.loss(point.r, task.y)
