@@ -102,6 +102,21 @@ def test_one_neuron(seed):
         )
 
 
+@pytest.mark.parametrize(("curve", "powers"), [("relu", (-3, 1)), ("tanh", (-1, 3))])
+def test_powers_of_one_neuron_near_a_singularity(curve, powers):
+    """Where r and e stay bounded the powers of 1 − gw are −1 and 3; where r grows they are −3 and 1."""
+    sizes = []
+    for gap in (1e-3, 1e-4):
+        z = 1.0 if curve == "tanh" else 1 / gap
+        r, g = (np.tanh(z), 1 - np.tanh(z) ** 2) if curve == "tanh" else (z, 1.0)
+        W = np.array([[(1 - gap) / g]])
+        point = solve(W, [[z - W[0, 0] * r]], curve, r0=np.array([[r]]), tol=1e-12)
+        error = 2 * (point.r - 0.3)
+        sizes.append([abs(rule(W, point, error, 1.0)[0, 0]) for rule in (gradient, linearized)])
+    slopes = -np.diff(np.log10(sizes), axis=0)[0]
+    np.testing.assert_allclose(slopes, powers, atol=0.05)
+
+
 @pytest.mark.checks("eq-gain-metric")
 @pytest.mark.parametrize("seed", SEEDS)
 def test_metric_of_one_sample(seed):
