@@ -34,13 +34,11 @@ def random_task(seed, n, m, radius=0.5):
 def test_published_run(rule, lr, losses):
     """An independent run of the published protocol had these losses after 0, 100, 500, 1000 steps.
 
-    ΔW₁ at η ≥ 1 bounces, which amplifies rounding: its later entries are asked for to 10 %.
+    To 1 %, also where ΔW₁ bounces: a relative change of W₀ by 10⁻¹⁰ moves its loss after 1000 steps
+    by 10⁻⁵.
     """
     history = train(LinearRegression.published(), rule, lr, 1000, progress=False)
-    near = 0.1 if rule is gradient and lr >= 1 else 0.01
-    ours = history.loss[[0, 100, 500, 1000]]
-    np.testing.assert_allclose(ours[:2], losses[:2], rtol=0.01)
-    np.testing.assert_allclose(ours[2:], losses[2:], rtol=near)
+    np.testing.assert_allclose(history.loss[[0, 100, 500, 1000]], losses, rtol=0.01)
 
 
 def crossings(task, lr):
