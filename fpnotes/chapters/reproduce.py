@@ -50,6 +50,8 @@ PATIENCE = 200  # for so many time constants
 def euler(W, x, activation: Curve = "tanh", *, steps=500, dt=0.01, tol=np.inf):
     """Return where the dynamics are after some Euler steps from rest; [ZR24]'s way to a fixed point.
 
+    The gains are f′(Wr + x). The scripts of [ZR24] take 1 − r², which is the same only at rest.
+
     Parameters
     ----------
     W, x, activation
