@@ -47,10 +47,13 @@ SIMULATED = 20  # samples whose settling is simulated
 PATIENCE = 200  # for so many time constants
 
 
-def euler(W, x, activation: Curve = "tanh", *, steps=500, dt=0.01, tol=np.inf):
-    """Return where the dynamics are after some Euler steps from rest; [ZR24]'s way to a fixed point.
+def gain_of_rate(r):
+    """Return 1 − r², the gain of a tanh neuron of rate r at rest; [ZR24]'s scripts take it anywhere."""
+    return 1 - r**2
 
-    The gains are f′(Wr + x). The scripts of [ZR24] take 1 − r², which is the same only at rest.
+
+def euler(W, x, activation: Curve = "tanh", *, steps=500, dt=0.01, tol=np.inf, gain=None):
+    """Return where the dynamics are after some Euler steps from rest; [ZR24]'s way to a fixed point.
 
     Parameters
     ----------
@@ -63,6 +66,9 @@ def euler(W, x, activation: Curve = "tanh", *, steps=500, dt=0.01, tol=np.inf):
     tol : float
         A sample whose largest ``|f(Wr + x) − r|`` exceeds it is marked as not converged. By default
         all are accepted, as in [ZR24]; ``residual`` says how far from a fixed point each is.
+    gain : callable, optional
+        ``gain(r)`` returns the gains from the rates reached, as :func:`gain_of_rate` does. By default they
+        are f′(Wr + x). The two agree only at a fixed point.
 
     Returns
     -------
@@ -78,9 +84,11 @@ def euler(W, x, activation: Curve = "tanh", *, steps=500, dt=0.01, tol=np.inf):
     recurrent = r @ W.T
     z = recurrent + x
     residual = np.abs(evaluate(f, f.f, z) - r).max(axis=-1)
-    gain = evaluate(f, f.gain, z).copy()
+    gains = evaluate(f, f.gain, z).copy() if gain is None else np.array(gain(r), r.dtype)
+    if gains.shape != r.shape:
+        raise ValueError(f"gain must return one gain per rate, {r.shape}, not {gains.shape}")
     taken = np.full(residual.shape, steps)
-    return FixedPoint(r, gain, x, recurrent, W, residual, residual <= tol, taken)
+    return FixedPoint(r, gains, x, recurrent, W, residual, residual <= tol, taken)
 
 
 def settling_times(W, point, activation, duration=PATIENCE):

@@ -17,6 +17,7 @@ from fpnotes.activations import Activation, linear, tanh
 from fpnotes.chapters import reproduce
 from fpnotes.chapters.reproduce import (
     euler,
+    gain_of_rate,
     made,
     mnist,
     results,
@@ -64,6 +65,31 @@ def test_euler_of_tanh_neurons_is_the_loop_written_out(seed):
     np.testing.assert_allclose(point.recurrent, r @ W.T, rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(point.gain, 1 - np.tanh(z) ** 2, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(point.residual, np.abs(np.tanh(z) - r).max(axis=1), rtol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_euler_with_the_scripts_gains_gives_the_scripts_update(seed):
+    """At an unsettled state ΔW₁ with gains 1 − r² is an update of its own, far from that with f′(Wr + x)."""
+    W, x = network(seed, scale=1.0)
+    W = W / np.linalg.eigvals(W).real.max()  # at x = 0 it would take for ever to settle
+    x, e = 0.1 * x, np.random.default_rng(seed).standard_normal(x.shape)
+    state = euler(W, x, gain=gain_of_rate)
+    assert state.residual.max() > 1e-3
+    update = np.zeros_like(W)
+    for r, error in zip(state.r, e, strict=True):  # as the scripts write it
+        g = 1.0 - r**2
+        inverse = np.linalg.inv(np.eye(len(W)) - g[:, None] * W)
+        update -= 0.1 * np.outer(g * (inverse.T @ error), r)
+    np.testing.assert_allclose(gradient(W, state, e, 0.1), update, rtol=1e-6, atol=1e-9)
+    ours = gradient(W, euler(W, x), e, 0.1)
+    assert np.linalg.norm(ours - update) > 0.01 * np.linalg.norm(update)
+
+
+def test_euler_refuses_gains_of_another_shape():
+    with pytest.raises(
+        ValueError, match=r"^gain must return one gain per rate, \(5, 4\), not \(4,\)"
+    ):
+        euler(np.zeros((4, 4)), np.zeros((5, 4)), gain=lambda r: r[0])
 
 
 def test_without_recurrence_euler_ends_short_of_the_fixed_point_by_what_5_tau_leave():
