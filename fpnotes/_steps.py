@@ -56,7 +56,7 @@ def linear_response(W, point, error):
 def solve_unless_singular(K, right):
     """Return K⁻¹ right; None where K is singular, or so near it that half of the digits may be lost.
 
-    K is I plus something, and rounding either counts; see :func:`fpnotes._linear.solve_bounded`.
+    K is I plus something, and rounding either counts; see ``fpnotes._linear.solve_bounded``.
     """
     rows, half = right.T, np.sqrt(np.finfo(K.dtype).eps)
 

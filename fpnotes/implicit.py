@@ -158,7 +158,7 @@ def resolvent(W, gain, b, *, transpose=False, tol=None):
         When the error of a sample's u may exceed 1e-3 of its largest entry, which leaves fewer than three
         digits: there I − GW is singular, or nearly so. A factorized system is judged by a bound on that
         error, the componentwise backward error times Skeel's condition number; see
-        :func:`fpnotes._linear.solve_bounded`. An iterated one is judged by an estimate, from how much it
+        ``fpnotes._linear.solve_bounded``. An iterated one is judged by an estimate, from how much it
         amplifies a random b; where that exceeds 1e-3, or 100 tol if that is more, it is factorized.
     FloatingPointError
         When u is beyond the range of its dtype.

@@ -15,6 +15,7 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 CHECKED = "\N{CHECK MARK}"
+LONG = 600  # characters: of a longer paragraph its last sentence is shown, which is the claim
 APART = {
     "book/notation": "N"
 }  # pages outside of the numbered chapters, whose equations are (N.1), (N.2) …
@@ -67,9 +68,10 @@ class EquationChecks(SphinxDirective):
     def shown(self, label):
         """Return what leads to a statement: its number, or what it claims."""
         if label.kind == "claim":
-            return re.sub(r"\s*(<!--.*?-->|\(?\{claim\}`[^`]*`\)?)", "", label.statement).lstrip(
-                "- "
-            )
+            text = re.sub(r"\s*(<!--.*?-->|\(?\{claim\}`[^`]*`\)?)", "", label.statement)
+            # A number that the chapter's code computes stands in the chapter.
+            text = re.sub(r"\{glue:\w+\}`[^`]*`", "…", text.lstrip("- "))
+            return text if len(text) < LONG else re.split(r"(?<=[.?!])\s+", text)[-1]
         return f"{{{'eq' if label.kind == 'math' else 'prf:ref'}}}`{label.name}`"
 
     def table(self, rows):
