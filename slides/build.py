@@ -25,6 +25,7 @@ REVEAL = ROOT / "_build" / "reveal" / "sphinx_revealjs" / "_static" / "revealjs"
 OUT = ROOT / "dist" / "slides"
 STATEMENT = "div.theorem, div.definition, div.lemma, div.proposition, div.corollary"
 MARKED = f"div.math[id^=equation-], {STATEMENT}, figure:not(.explore), p:has(> strong)"
+KNOWN = ":scope > ul, :scope > p, :scope > div:has(> table)"
 SKIP = {"Sources"}
 ROOM = 12  # lines on a slide
 
@@ -94,7 +95,7 @@ def slides(page):
             made.append(
                 [
                     f"<h2>{heading}</h2>",
-                    *(str(own(x, page)) for x in section.select(":scope > ul, :scope > p")),
+                    *(str(own(x, page)) for x in section.select(KNOWN)),
                 ]
             )
             continue
@@ -125,8 +126,8 @@ def slides(page):
 def key(paragraph, page):
     """Return the sentences that a paragraph says in bold; bold words within a sentence are no slide.
 
-    A paragraph that opens with one in bold, other than a question, is known by it and says what it means in
-    the next.
+    Where only the end of a sentence is bold, its start comes along, which may hold the condition. A paragraph
+    that opens with a bold sentence, other than a question, is known by it and says what it means in the next.
     """
     made = []
     for part in paragraph.select(":scope > strong"):
@@ -135,8 +136,30 @@ def key(paragraph, page):
         if more:
             made.append(f"<p><strong>{own(part, page).decode_contents()}</strong>{more}</p>")
         elif end in tuple(".?!"):
-            made.append(f'<p class="key">{own(part, page).decode_contents()}</p>')
+            start = "" if end == "?" else sentence_start(part, page)
+            made.append(f'<p class="key">{start}{own(part, page).decode_contents()}</p>')
     return "".join(made)
+
+
+def sentence_start(part, page):
+    """Return what stands before a part of a paragraph in the same sentence, or nothing."""
+    text = ""
+    for piece in part.previous_siblings:
+        if not isinstance(piece, NavigableString):
+            standing = own(piece, page)
+            if ends_sentence(standing):
+                break
+            text = (standing.decode_contents() if piece.name == "a" else str(standing)) + text
+        elif ends := list(re.finditer(r"[.?!](?=\s)", piece)):
+            return (escape(piece[ends[-1].end() :]) + text).lstrip()
+        else:
+            text = escape(piece) + text
+    return text.lstrip()
+
+
+def ends_sentence(piece):
+    """Return whether bold words, or a formula that its stop stays with, end a sentence; a title does not."""
+    return piece.name in ("strong", "span") and piece.get_text().strip()[-1:] in tuple(".?!")
 
 
 def next_sentence(part, page):
@@ -146,6 +169,8 @@ def next_sentence(part, page):
         if not isinstance(piece, NavigableString):
             standing = own(piece, page)
             text += standing.decode_contents() if piece.name == "a" else str(standing)
+            if ends_sentence(standing):
+                return text
         elif end := re.search(r"[.?!:](?=\s|$)", piece):
             return text + escape(piece[: end.end()])
         else:

@@ -23,6 +23,8 @@ PAGE = r"""
 <div class="math" id="equation-eq-a"><span class="eqno">(1.1)</span>\[a < b\]</div>
 <div class="math">\[unnumbered\]</div>
 <p class="checked">checked</p>
+<p>Elsewhere <span class="keep">not.</span> If <em>so</em>, in <a href="#x">Why?</a> and a &lt; b:
+<strong>it agrees.</strong> Beyond.</p>
 <ul><li><p><strong>A pole.</strong> It is where <a href="#x">this</a> &lt; that. Further on.</p></li></ul>
 <div class="proof theorem admonition" id="thm-a"><p class="admonition-title">Theorem 1.1</p>
 <section><p>A <a href="other.html#x">claim</a>.</p></section></div>
@@ -34,7 +36,8 @@ PAGE = r"""
 <div class="exercise admonition" id="ex-a"><p class="admonition-title">Exercise 1.1</p>
 <section><p>Do it.</p></section></div>
 <div class="solution admonition"><p>Its solution. <strong>Nor this.</strong></p></div></section>
-<section><h2><span class="section-number">1.3. </span>What we now know</h2><ul><li>a fact</li></ul></section>
+<section><h2><span class="section-number">1.3. </span>What we now know</h2><ul><li>a fact</li></ul>
+<div><table><tr><td>a claim, judged</td></tr></table></div></section>
 <section><h2><span class="section-number">1.4. </span>Sources</h2><p><strong>Nobody.</strong></p></section>
 </section></article>
 """
@@ -64,7 +67,7 @@ def test_marked_parts_are_on_slides_and_nothing_else(deck):
         "a claim",
     ):
         assert part in text
-    for part in ("Caption", "Exercise 1.1", "Do it.", "a fact"):
+    for part in ("Caption", "Exercise 1.1", "Do it.", "a fact", "a claim, judged"):
         assert part in text
     for part in (
         "prose",
@@ -77,6 +80,8 @@ def test_marked_parts_are_on_slides_and_nothing_else(deck):
         "Nor this",
         "Nobody",
         "Further",
+        "Elsewhere",
+        "Beyond",
         "#",
     ):
         assert part not in text
@@ -87,6 +92,12 @@ def test_a_paragraph_that_opens_in_bold_says_what_it_means(deck):
     said = [part.get_text() for part in deck.select(".slides p, .slides ol")]
     assert "A pole. It is where this < that." in said
     assert said.index("a claim") + 1 == said.index("Which question?")
+
+
+def test_a_sentence_that_ends_in_bold_keeps_its_condition(deck):
+    """What stands before the bold words in their sentence is on the slide, and no other sentence."""
+    said = [part.get_text() for part in deck.select(".slides p.key")]
+    assert "If so, in Why? and a < b:\nit agrees." in said
 
 
 def test_a_slide_stands_by_itself(deck):
