@@ -338,6 +338,28 @@ def test_the_first_page_states_the_minutes_of_the_chapters():
     assert stated and [int(n) for n in stated.groups()] == [read[0], read[-1], solve[0], solve[-1]]
 
 
+def test_weeks_of_the_syllabus_are_as_long_as_they_say():
+    """A week's hours: two lectures, its set, and the reading of its chapters, to the nearest half hour."""
+    text, pages = chapters()["teaching"], chapters()
+    plan = text[text.index("### Four weeks") : text.index("A plan for 90 minutes")]
+    weeks = re.findall(r"\*\*Week \d, .*? ([\d.]+) hours\.\*\*\n(.*?)(?=\n\n|\Z)", plan, re.S)
+    assert len(weeks) == len(SETS)
+    solving = []
+    for (hours, week), problems in zip(weeks, sorted(SETS), strict=True):
+        week = week.partition("*For those who want more:*")[0]
+        times = [
+            re.findall(r"\*\*Time:\*\* (\d+) minutes, and (\d+) more", pages[name])[0]
+            for name in re.findall(r"\{doc\}`([\w-]+)`", week)
+        ]
+        master = (ROOT / "assignments" / f"{problems}.md").read_text(encoding="utf-8")
+        desk = int(re.findall(r"\*\*Time:\*\* about (\d+) minutes", master)[0])
+        total = 2 * 90 + desk + sum(int(read) for read, _ in times)
+        assert float(hours) == round(total / 30) / 2, f"{problems}: {total} minutes"
+        solving.append(sum(int(more) for _, more in times))
+    assert "two to four and a half hours more" in plan
+    assert (round(min(solving) / 30) / 2, round(max(solving) / 30) / 2) == (2, 4.5)
+
+
 def test_commands_of_the_teaching_page(tmp_path):
     """The commands in boxes of book/teaching.md run as they stand, in order, and grade as they say."""
     text = (ROOT / "book" / "teaching.md").read_text(encoding="utf-8")
