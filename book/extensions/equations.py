@@ -15,7 +15,7 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 CHECKED = "\N{CHECK MARK}"
-LONG = 600  # characters: of a longer paragraph its last sentence is shown, which is the claim
+LONG = 400  # characters: of a longer paragraph its last sentence is shown, which is the claim
 APART = {
     "book/notation": "N"
 }  # pages outside of the numbered chapters, whose equations are (N.1), (N.2) …
