@@ -18,6 +18,8 @@ from fpnotes.solvers import ConvergenceError, solve
 
 __all__ = ["History", "keep_memory", "train"]
 
+History.__module__ = __name__  # where it is imported from, and so documented
+
 
 def keep_memory():
     """Let this process keep the memory it frees, up to 32 MB, instead of giving it back to the system.
