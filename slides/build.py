@@ -44,7 +44,7 @@ def read(page):
 def own(part, page):
     """Return a copy of a part of a page that stands by itself: images inside, links and ids gone."""
     part = copy.copy(part)
-    for tag in part.select(".headerlink, .checked, script, button, .terms"):
+    for tag in part.select(".headerlink, .checked, .claim, script, button, .terms"):
         tag.decompose()
     for link in part.select("a"):
         link.unwrap()
@@ -92,35 +92,45 @@ def slides(page):
         if words in SKIP:
             continue
         if words == "What we now know":
-            made.append(
-                [
-                    f"<h2>{heading}</h2>",
-                    *(str(own(x, page)) for x in section.select(KNOWN)),
-                ]
-            )
+            made += packed(heading, summary(section, page))
             continue
         for exercise in section.select("div.exercise"):
             name = exercise.select_one(".admonition-title").get_text(" ", strip=True)
             body = "".join(str(own(x, page)) for x in exercise.select(":scope > section > *"))
             made.append([f"<h2>{name}</h2>", body])
-        room, slide = 0, []
+        found = []
         for part in section.select(MARKED):
             if part.find_parent(class_=["exercise", "solution", "proof"]) or part.find_parent(
                 "figure"
             ):
                 continue
             text = key(part, page) if part.name == "p" else str(own(part, page))
-            if not text:
-                continue
             if part.select_one(".admonition-title"):
                 text = f'<div class="statement">{text}</div>'
-            if slide and room + lines(part) > ROOM:
-                made.append([f"<h2>{heading}</h2>", *slide])
-                room, slide = 0, []
-            slide, room = [*slide, text], room + lines(part)
-        if slide:
-            made.append([f"<h2>{heading}</h2>", *slide])
+            found += [(text, lines(part))] if text else []
+        made += packed(heading, found)
     return made
+
+
+def packed(heading, pieces):
+    """Return slides under one heading, each with as many of the pieces (HTML, lines) as there is room for."""
+    made, room, slide = [], 0, []
+    for text, size in pieces:
+        if slide and room + size > ROOM:
+            made.append([f"<h2>{heading}</h2>", *slide])
+            room, slide = 0, []
+        slide, room = [*slide, text], room + size
+    return [*made, [f"<h2>{heading}</h2>", *slide]] if slide else made
+
+
+def summary(section, page):
+    """Yield (HTML, lines) for each point of what we now know."""
+    for part in section.select(KNOWN):
+        points = part.find_all("li", recursive=False) if part.name == "ul" else []
+        for point in points:
+            yield f"<ul>{own(point, page)}</ul>", lines(point)
+        if not points:
+            yield str(own(part, page)), lines(part)
 
 
 def key(paragraph, page):
