@@ -25,8 +25,8 @@ SITE = ROOT / "_build" / "lite"
 OUR_SETTINGS = Path(__file__).parent / "lite"
 START = "start.ipynb"
 
-# From requirements.txt, whatever its pins are: pure Python, and not in Pyodide's lock file.
-PACKAGES = ["autograd", "comm", "ipywidgets", "jupyterlab-widgets"]
+# From requirements.txt, whatever its pins are: pure Python, and not in Pyodide's lock file, or too old there.
+PACKAGES = ["autograd", "comm", "ipywidgets", "jupyterlab-widgets", "threadpoolctl"]
 # Of the JupyterLab extensions in the environment, those that work without a server.
 EXTENSIONS = [
     "@jupyter-widgets/jupyterlab-manager",
