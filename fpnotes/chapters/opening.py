@@ -116,9 +116,8 @@ class Map:
             near = here & (np.linalg.norm(ahead, axis=1) < NEAR)
             since[live] = np.where(near, np.where(since[live] < 0, k, since[live]), -1)
             home = near & ((k - since[live] >= STAY) | (ahead == before).all(axis=1))
-            arrived[live[home & (since[live] <= steps)]] = since[
-                live[home & (since[live] <= steps)]
-            ]
+            in_time = live[home & (since[live] <= steps)]
+            arrived[in_time] = since[in_time]
             moving = near | (np.abs(ahead - before).max(axis=1) > 1e-12)
             live = live[here & ~home & moving]
             if not len(live):
