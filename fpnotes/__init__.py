@@ -19,7 +19,14 @@ from fpnotes.network import (
     spectral_abscissa,
 )
 from fpnotes.optimizers import Adam, Dale, InResponse, Momentum, response_step
-from fpnotes.rules import gradient, linearized, linearized_without_gains, natural, reparameterized
+from fpnotes.rules import (
+    gradient,
+    linearized,
+    linearized_without_gains,
+    natural,
+    reparameterized,
+    without_transport,
+)
 from fpnotes.solvers import ConvergenceError, FixedPoint, solve
 from fpnotes.sweeps import SweepError, sweep
 from fpnotes.tasks import Digits, LinearRegression, Task, cross_entropy, mean_squared_error
@@ -68,4 +75,5 @@ __all__ = [
     "sweep",
     "tanh",
     "train",
+    "without_transport",
 ]

@@ -20,7 +20,14 @@ from fpnotes._steps import check_step, finite_step, linear_response, solve_unles
 from fpnotes.implicit import resolvent
 from fpnotes.network import SingularityError
 
-__all__ = ["gradient", "linearized", "linearized_without_gains", "natural", "reparameterized"]
+__all__ = [
+    "gradient",
+    "linearized",
+    "linearized_without_gains",
+    "natural",
+    "reparameterized",
+    "without_transport",
+]
 
 
 def gradient(W, point, error, lr, *, tol=None):
@@ -154,6 +161,36 @@ def linearized_without_gains(W, point, error, lr):
     def factors(g, r, _, e):
         right = r - (g * r) @ W.T
         return e - (g * e) @ W.T, right - g * (right @ W)
+
+    return _sum_of_outer(factors, point, error, lr)
+
+
+def without_transport(W, point, error, lr):
+    """Return ΔW_s = −η Σ [(I − WG)Ge] rᵀ, which needs no transposed weight and no second settling.
+
+    The receiver's factor is that of :func:`linearized`, the sender's that of :func:`gradient`. Each sample's
+    term lowers that sample's own loss, to first order; their sum need not lower the batch's. One product of
+    (m, N) by (N, N), and one of (N, m) by (m, N). Book: thm-no-transport.
+
+    Parameters
+    ----------
+    W, point, error, lr
+        As in :func:`gradient`; any activation.
+
+    Returns
+    -------
+    dW : (N, N) array
+
+    Raises
+    ------
+    ConvergenceError, FloatingPointError, ValueError, TypeError
+        As :func:`linearized`.
+    """
+    W, error, lr = check_step(W, point, error, lr)
+
+    def factors(g, r, _, e):
+        sent = g * e
+        return sent - (g * sent) @ W.T, r
 
     return _sum_of_outer(factors, point, error, lr)
 

@@ -11,6 +11,10 @@ import fpnotes as fp
 from fpnotes.activations import NAMED
 from fpnotes.rules import linearized_without_gains, natural
 
+OF_LINEAR_NETWORKS = [fp.reparameterized, natural]
+OF_ALL_NETWORKS = [fp.gradient, fp.linearized, linearized_without_gains, fp.without_transport]
+ALL_RULES = OF_ALL_NETWORKS + OF_LINEAR_NETWORKS
+
 
 def problem(activation="tanh", n=5, m=7, seed=0):
     rng = np.random.default_rng(seed)
@@ -156,6 +160,7 @@ def test_each_rule_of_a_linear_network_against_its_definition(seed, n, m):
         fp.linearized: -lr * B @ D @ B,
         linearized_without_gains: -lr * B @ D @ B,
         natural: -lr * B @ D @ np.linalg.pinv(covariance) @ B,
+        fp.without_transport: -lr * B @ D @ A.T,
     }
     for rule, expected in definitions.items():
         dW = rule(W, point, error, lr)
@@ -177,21 +182,26 @@ def test_rules_of_a_linear_network_with_gains(seed):
 
 @pytest.mark.parametrize("activation", NAMED)
 @pytest.mark.parametrize("seed", range(3))
-def test_the_linearized_rules_of_a_nonlinear_network_against_their_definitions(activation, seed):
+def test_the_rules_without_a_solve_of_a_nonlinear_network_against_their_definitions(
+    activation, seed
+):
     rng = np.random.default_rng(seed)
     n, m, lr = 7, 4, 0.3
     W = 0.3 * rng.standard_normal((n, n)) / np.sqrt(n)
     point = fp.solve(W, 0.5 * rng.standard_normal((m, n)), activation)
     error = rng.standard_normal((m, n))
-    third, fourth, eye = np.zeros((n, n)), np.zeros((n, n)), np.eye(n)
+    third, fourth, forward = np.zeros((3, n, n))
+    eye = np.eye(n)
     for r, g, e in zip(point.r, point.gain, error, strict=True):
         WG, GW, G = W * g, g[:, None] * W, np.diag(g)
         third -= lr * np.outer((eye - WG) @ G @ e, (eye - GW).T @ (eye - GW) @ r)
         fourth -= lr * np.outer((eye - WG) @ e, (eye - WG).T @ (eye - WG) @ r)
+        forward -= lr * np.outer((eye - WG) @ G @ e, r)
     assert np.allclose(fp.linearized(W, point, error, lr), third, rtol=1e-12, atol=1e-14)
     assert np.allclose(
         linearized_without_gains(W, point, error, lr), fourth, rtol=1e-12, atol=1e-14
     )
+    assert np.allclose(fp.without_transport(W, point, error, lr), forward, rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -208,13 +218,14 @@ def test_reparameterized_minus_linearized_is_of_second_order(seed):
 
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 8), scale=st.floats(0.01, 0.6))
 @pytest.mark.parametrize("activation", NAMED)
-def test_linearized_for_one_sample_is_never_an_ascent_direction(activation, seed, n, scale):
+@pytest.mark.parametrize("rule", [fp.linearized, fp.without_transport])
+def test_for_one_sample_never_an_ascent_direction(rule, activation, seed, n, scale):
     rng = np.random.default_rng(seed)
     W = scale * rng.standard_normal((n, n)) / np.sqrt(n)
     point = fp.solve(W, 0.3 * rng.standard_normal(n), activation, on_failure="ignore")
     assume(point.converged and fp.distance_to_singularity(W, point.gain) > 1e-3)
     error = rng.standard_normal(n)
-    dW, ascent = fp.linearized(W, point, error, 1.0), -fp.gradient(W, point, error, 1.0)
+    dW, ascent = rule(W, point, error, 1.0), -fp.gradient(W, point, error, 1.0)
     size = np.linalg.norm(dW) * np.linalg.norm(ascent)
     assert np.sum(dW * ascent) <= 1e-7 * size
 
@@ -250,9 +261,7 @@ def test_natural_with_white_inputs_is_linearized():
         natural(W, point, error, 0.1, covariance=np.eye(5))
 
 
-@pytest.mark.parametrize(
-    "rule", [fp.gradient, fp.reparameterized, fp.linearized, linearized_without_gains, natural]
-)
+@pytest.mark.parametrize("rule", ALL_RULES)
 def test_every_rule_checks_what_it_is_given(rule):
     W, point, error, _, _ = linear_instance(0, 4, 6)
     calls = {
@@ -270,10 +279,6 @@ def test_every_rule_checks_what_it_is_given(rule):
     failed = fp.solve([[1.0]], [[1.0]], "linear", on_failure="ignore")
     with pytest.raises(fp.ConvergenceError, match="1 of 1 samples of point"):
         rule(np.array([[1.0]]), failed, np.ones((1, 1)), 0.1)
-
-
-ALL_RULES = [fp.gradient, fp.linearized, linearized_without_gains, fp.reparameterized, natural]
-OF_LINEAR_NETWORKS = [fp.reparameterized, natural]
 
 
 @given(
@@ -491,7 +496,7 @@ def test_a_step_beyond_the_range_of_floats_is_an_error(rule, setting):
 @pytest.mark.parametrize("activation", NAMED)
 def test_no_setting_of_numpy_changes_a_step_of_a_nonlinear_network(activation, setting):
     W, point, error, _ = problem(activation)
-    for rule in (fp.gradient, fp.linearized, linearized_without_gains):
+    for rule in OF_ALL_NETWORKS:
         usual = rule(W, point, 1e-200 * error, 1e-150)
         with np.errstate(all=setting):
             np.testing.assert_array_equal(rule(W, point, 1e-200 * error, 1e-150), usual)
