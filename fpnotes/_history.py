@@ -34,9 +34,9 @@ class History:
         Values whose shape or kind changes from one recording to the next are in an array of objects,
         one per recording; None stands for a value that was not given.
     diverged_at : int or None
-        The number of steps taken when training broke down; None if it did not.
+        The number of steps taken when the run diverged; None if it did not.
     reason : str
-        In what way it broke down.
+        In what way it diverged.
     interrupted : bool
         Whether the run was stopped by hand.
     steps : int

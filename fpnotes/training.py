@@ -93,7 +93,7 @@ def train(
     Returns
     -------
     History
-        A run that breaks down (no fixed point, a step onto a singularity, a loss, a ∂J/∂r, an update or
+        A run that diverges (no fixed point, a step onto a singularity, a loss, a ∂J/∂r, an update or
         weights that are not finite) stops there: the history holds all that came before and says when
         and why. So does one that is interrupted by hand, with a warning. A recorded value may be NaN.
 
