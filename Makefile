@@ -6,7 +6,7 @@ unexport PYTHONDONTWRITEBYTECODE # pip installs source (--no-compile); what is i
 export OMP_NUM_THREADS := 1
 jb := .venv/bin/jupyter-book build . -W -n --keep-going
 
-.PHONY: help book pdf lite slides test test-slow test-browser test-lite test-versions mutants audit serve outputs reviewed check format links assignments test-assignments bench requirements clean
+.PHONY: help book pdf lite slides test test-slow test-browser test-lite test-versions mutants audit serve outputs reviewed check format lengths links assignments test-assignments bench requirements clean
 .DELETE_ON_ERROR:
 
 help: ## list these commands
@@ -87,6 +87,9 @@ outputs: .venv/installed ## refresh the expected outputs of the chapters (CHAPTE
 
 reviewed: .venv/installed ## note that statements were compared with their tests, as they stand now (LABELS="eq-... clm-...")
 	$(python) tests/book/reviewed.py $(LABELS)
+
+lengths: .venv/installed ## estimate how long each chapter takes to read, and show what makes that up
+	@$(python) book/extensions/length.py
 
 check: .venv/installed ## lint, layout and types
 	.venv/bin/ruff check && .venv/bin/ruff format --check

@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 
 import nbformat
+from chapters import number
+from length import length
 from myst_nb.core.variables import format_plain_text
 from myst_nb.ext.glue.crossref import read_glue_cache
 
@@ -17,6 +19,8 @@ import:*
 *JupyterLab shows its boxes and cross-references with* `pip install jupyterlab-myst`*.*
 """
 GLUED = re.compile(r"\{glue:text\}`([^`:]+):?([^`]*)`")
+CHAPTER = re.compile(r"\{chapter\}`([\w-]+)`")
+LENGTH = re.compile(r"\{length\}`([\w-]+)`")
 
 
 def add_note(notebook, note):
@@ -39,6 +43,17 @@ def write_numbers(notebook, glued):
             )
 
 
+def write_roles(notebook, env, folder):
+    """Write the numbers of chapters, which still lead there, and how long a chapter takes."""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = CHAPTER.sub(
+                lambda role: f"{{doc}}`{number(env, f'{folder}/{role[1]}')} <{role[1]}>`",
+                cell.source,
+            )
+            cell.source = LENGTH.sub(lambda role: length(env.srcdir, role[1]).phrase, cell.source)
+
+
 def fold_unseen(notebook):
     """Fold the code that the page runs without showing it; a click in JupyterLab opens it."""
     for cell in notebook.cells:
@@ -56,6 +71,7 @@ def complete(app, exception):
             notebook = nbformat.read(path, as_version=4)
             add_note(notebook, note)
             fold_unseen(notebook)
+            write_roles(notebook, app.env, path.parent.relative_to(sources).as_posix())
             page = path.relative_to(sources).with_suffix("").as_posix()
             if any(GLUED.search(cell.source) for cell in notebook.cells):
                 write_numbers(notebook, read_glue_cache(app.env.mystnb_config.output_folder, page))

@@ -84,8 +84,8 @@ def _labels(text, chapter, first_line=1):
                 for name in re.split(r",\s*", match[1]):
                     if not name.startswith(("eq-", "thm-")):
                         yield Label(name, "claim", chapter, line, token.content)
-        elif token.type in {"fence", "colon_fence"} and (directive := _directive(token)):
-            kind, options, body = directive
+        elif token.type in {"fence", "colon_fence"} and (parsed := directive(token)):
+            kind, options, body = parsed
             name = next((o.split()[1] for o in options if re.match(r":label:\s+\S", o)), "")
             if kind in PREFIXES and (name or kind != "math"):
                 yield Label(name, kind, chapter, line, body)
@@ -93,7 +93,7 @@ def _labels(text, chapter, first_line=1):
                 yield from _labels(token.content, chapter, line + 1)
 
 
-def _directive(token):
+def directive(token):
     """Return a fence's kind, its options and what is in it; None where it is no directive."""
     if not (match := re.match(r"\{(.+?)\}", token.info)):
         return None
@@ -149,16 +149,22 @@ def checks(book_dir, tests_dir):
 def _cells(page):
     """Yield a Check for each tag ``checks-...`` of a cell of code; no summary where it asserts nothing."""
     for token in MARKDOWN.parse(page.read_text()):
-        directive = _directive(token) if token.type in {"fence", "colon_fence"} else None
-        if directive and directive[0] == "code-cell":
-            header = re.match(r"---\n(.*?)\n---\n", token.content, re.DOTALL)
-            options = header[1] if header else "\n".join(o[1:] for o in directive[1])
-            tags = (yaml.safe_load(options) or {}).get("tags", [])
-            asserts = re.search(r"^\s*assert\b", token.content, re.MULTILINE)
-            for tag in tags:
+        parsed = directive(token) if token.type in {"fence", "colon_fence"} else None
+        if parsed and parsed[0] == "code-cell":
+            options, code = cell(token, parsed)
+            asserts = re.search(r"^\s*assert\b", code, re.MULTILINE)
+            for tag in options.get("tags", []):
                 if tag.startswith("checks-"):
                     summary = "Asserted in a cell of the chapter." if asserts else ""
                     yield Check(tag.removeprefix("checks-"), page.name, summary)
+
+
+def cell(token, parsed):
+    """Return the options of a cell of code, written between lines of hyphens or as options, and its code."""
+    _, options, body = parsed
+    if header := re.match(r"---\n(.*?)\n---\n", token.content, re.DOTALL):
+        return yaml.safe_load(header[1]) or {}, token.content[header.end() :]
+    return yaml.safe_load("\n".join(option[1:] for option in options)) or {}, body
 
 
 # ---- What a statement said when its test was last compared with it ----

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from bs4 import BeautifulSoup
+from length import hours
 
 from tests.course.mistakes import MISTAKES
 
@@ -321,41 +322,28 @@ def test_chapters_state_the_minutes_of_their_exercises():
     minutes = dict(exercise_minutes())
     for name, text in chapters().items():
         labels = re.findall(r"^:label: (ex-\S+)", text, re.M)
-        stated = re.findall(r"(\d+) more for the exercises", text)
+        stated = re.findall(r"The exercises take (\d+) minutes", text)
         assert stated == ([str(sum(minutes[label] for label in labels))] if labels else []), name
 
 
-def test_the_first_page_states_the_minutes_of_the_chapters():
-    """The first page's ranges, of reading and of exercises, go from the least of any chapter to the most."""
-    stated = re.search(
-        r"takes (\d+) to (\d+) minutes, .* exercises take (\d+) to (\d+) minutes more",
-        chapters()["intro"],
-        re.S,
-    )
-    text = "\n".join(chapters().values())
-    times = re.findall(r"\*\*Time:\*\* (\d+) minutes, and (\d+) more for the exercises", text)
-    read, solve = (sorted(map(int, column)) for column in zip(*times, strict=True))
-    assert stated and [int(n) for n in stated.groups()] == [read[0], read[-1], solve[0], solve[-1]]
-
-
-def test_weeks_of_the_syllabus_are_as_long_as_they_say():
-    """A week's hours: two lectures, its set, and the reading of its chapters, to the nearest half hour."""
+def test_weeks_of_the_syllabus_count_their_own_set_and_chapters():
+    """A week's hours are computed from its own problem set and the chapters it names; week 3 has the most."""
     text, pages = chapters()["teaching"], chapters()
     plan = text[text.index("### Four weeks") : text.index("A plan for 90 minutes")]
-    weeks = re.findall(r"\*\*Week \d, .*? ([\d.]+) hours\.\*\*\n(.*?)(?=\n\n|\Z)", plan, re.S)
+    weeks = re.findall(
+        r"\*\*Week \d, .*? \{hours\}`([^`]+)` hours\.\*\*\n(.*?)(?=\n\n|\Z)", plan, re.S
+    )
     assert len(weeks) == len(SETS)
-    solving = []
-    for (hours, week), problems in zip(weeks, sorted(SETS), strict=True):
+    longest, solving = [], []
+    for (counted, week), problems in zip(weeks, sorted(SETS), strict=True):
         week = week.partition("*For those who want more:*")[0]
-        times = [
-            re.findall(r"\*\*Time:\*\* (\d+) minutes, and (\d+) more", pages[name])[0]
-            for name in re.findall(r"\{doc\}`([\w-]+)`", week)
-        ]
-        master = (ROOT / "assignments" / f"{problems}.md").read_text(encoding="utf-8")
-        desk = int(re.findall(r"\*\*Time:\*\* about (\d+) minutes", master)[0])
-        total = 2 * 90 + desk + sum(int(read) for read, _ in times)
-        assert float(hours) == round(total / 30) / 2, f"{problems}: {total} minutes"
-        solving.append(sum(int(more) for _, more in times))
+        named = re.findall(r"\{doc\}`([\w-]+)`", week)
+        first, *read = counted.split()
+        assert first == problems and sorted(read) == sorted(named)
+        longest.append(hours(ROOT, first, read))
+        stated = [re.findall(r"exercises take (\d+) minutes", pages[name]) for name in named]
+        solving.append(sum(int(minutes) for (minutes,) in stated))
+    assert "Week 3 is the longest" in plan and max(longest) == longest[2] > sorted(longest)[-2]
     assert "two to four and a half hours more" in plan
     assert (round(min(solving) / 30) / 2, round(max(solving) / 30) / 2) == (2, 4.5)
 

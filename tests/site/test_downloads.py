@@ -54,11 +54,13 @@ def test_its_text_has_the_numbers_of_the_page(chapter):
     sources = [cell.source for cell in jupytext.read(chapter).cells if cell.cell_type == "markdown"]
     numbers = []
     for text, source in zip(texts, sources, strict=True):
-        pattern = re.sub(r"\\\{glue:text\\\}`[^`]+`", "(.+?)", re.escape(source))
+        pattern = re.sub(r"\\\{(?:glue:text|length)\\\}`[^`]+`", "(.+?)", re.escape(source))
+        pattern = re.sub(r"\\\{chapter\\\}`([^`]+)`", r"\\{doc\\}`(.+?) <\1>`", pattern)
         found = re.fullmatch(pattern, text)
         assert found, source
         numbers += found.groups()
-    assert numbers == [number.text for number in page.select(".pasted-text")]
+    shown = page.select(".pasted-text, .length, a.chapter")
+    assert numbers == [number.text for number in shown]
 
 
 def closure(names):
