@@ -3,7 +3,7 @@
 AUTOGRADER is a zip file from ``dist/autograder``; a SUBMISSION is a notebook, or the zip file that the
 last cell of a notebook exports. Writes into ``--output`` (by default ``grades``)
 
-    grades.csv          a row a submission: points for each question, and the sum
+    grades.csv          one row per submission: points for each question, and the sum
     <submission>.txt    what each failed test says: feedback to hand back
     written.md          the answers in words, question by question, to grade with the instructor's rubric
 
