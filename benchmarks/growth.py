@@ -24,9 +24,9 @@ SIZES = {
 
 
 def problem(what, size, seed=0):
-    """Return W and x of a size: W = 0.5·randn/√N and unit inputs, but for the abscissa.
+    """Return W and x of a size: W = 0.5·randn/√N and unit inputs, except for the abscissa.
 
-    For that, one direction u has W u = abscissa·u and the others decay faster, as when training has brought
+    There, one direction u has W u = abscissa·u and the others decay faster, as when training has brought
     one mode near a singularity; inputs are so small that every gain is nearly 1.
     """
     rng = np.random.default_rng(seed)

@@ -36,7 +36,7 @@ class Job:
         return p @ self.C / np.asarray(len(self.y), self.C.dtype)
 
     def reference(self):
-        """Return r and ∂J/∂W in float64, to rounding: 200 iterations, then an LU a sample."""
+        """Return r and ∂J/∂W in float64, to rounding: 200 iterations, then one LU per sample."""
         W, x, C = (a.astype(np.float64) for a in (self.W, self.x, self.C))
         r = np.zeros_like(x)
         for _ in range(200):

@@ -20,7 +20,7 @@ def fpnotes(job, tol):
 
 
 def authors(job, tol):
-    """The authors' method in PyTorch: 500 Euler steps of 0.01 τ, an inverse a sample; no tolerance."""
+    """The authors' method in PyTorch: 500 Euler steps of 0.01 τ, one inverse per sample; no tolerance."""
     import torch
 
     W, x, C, y = (torch.from_numpy(a) for a in (job.W, job.x, job.C, job.y))

@@ -50,7 +50,7 @@ class Peer:
 def prepare(peer, job, reference, verbose):
     """Find the loosest tolerance that serves; return it with the residual and the gradient's error.
 
-    None if the peer breaks down at every tolerance.
+    None if the peer fails at every tolerance.
     """
 
     def attempt(tol):
@@ -78,7 +78,7 @@ def prepare(peer, job, reference, verbose):
         tol = float(f"{10**exponent:.2g}")
         try:
             good, residual, error = attempt(tol)
-        except RuntimeError as failure:  # some solvers break down near rounding
+        except RuntimeError as failure:  # some solvers fail near rounding
             if verbose:
                 print(f"{peer.name}, tol {tol:g}: {failure}", flush=True)
             continue
@@ -98,7 +98,7 @@ def measure(dtype, cores, rounds, names, verbose=False):
         forward, backward = job.products()
     peers = [Peer(name, dtype, cores) for name in names]
     prepared = {peer: prepare(peer, job, reference, verbose) for peer in peers}
-    peers = [peer for peer in peers if prepared[peer]]  # one that breaks down has no row
+    peers = [peer for peer in peers if prepared[peer]]  # one that fails has no row
     rows, times = [], {peer.name: [] for peer in peers}
     for peer in peers:
         tol, residual, error = prepared[peer]

@@ -76,7 +76,7 @@ def load_run(path, line):
         When it cannot be read: it may be whole.
     """
     try:
-        with ZipFile(path) as archive:  # closes a file that is none, as np.load does not
+        with ZipFile(path) as archive:  # closes a file that is not a zip file, as np.load does not
             archive.testzip()
         history, written = History.load(path)
         if written[-_DIGITS:] == line[-_DIGITS:]:

@@ -245,7 +245,7 @@ def _results(todo, executor):
         for key, arguments in todo.items():
             try:
                 futures[executor.submit(_run_in_pool, *arguments)] = key
-            except Exception as error:  # the pool has broken down, or was shut down
+            except Exception as error:  # the pool has failed, or was shut down
                 yield key, lambda error=error: _raise(error)
         for future in as_completed(futures):
             yield futures[future], future.result
@@ -294,7 +294,7 @@ def _portable(error):
 
 def _failed(jobs, runs, failures):
     """Return the error that names the runs which raised, each of whose own errors gets a note that does."""
-    # A pool that breaks down gives one error to all that were waiting: it gets one note.
+    # A pool that fails gives one error to all that were waiting: it gets one note.
     for key, error in {id(error): (key, error) for key, error in failures.items()}.values():
         error.add_note(f"raised in the run {address(key)}")
     lines = [f"{address(key)}: {type(e).__name__}: {e}" for key, e in failures.items()]

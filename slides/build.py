@@ -2,7 +2,7 @@
 
 What a lecturer would put on the board is marked in a chapter already: its questions (sentences in bold),
 its numbered equations, its definitions and theorems, its figures with their captions, its exercises. Here
-they are taken from the built page, where numbers and references are resolved, and become one notebook a
+they are taken from the built page, where numbers and references are resolved, and become one notebook per
 chapter, which nbconvert turns into a reveal.js page. ``dist/slides`` needs nothing from another host, and
 can be copied to any machine.
 """

@@ -1,4 +1,4 @@
-"""Build the book for a browser alone: a JupyterLite site in _build/lite, a notebook a chapter.
+"""Build the book for a browser alone: a JupyterLite site in _build/lite, one notebook per chapter.
 
 Any web server can hand the site out. Its Python is Pyodide, which a reader's browser fetches from
 Pyodide's usual host, with NumPy, SciPy, Matplotlib and pandas. What that host does not have lies in the
