@@ -91,8 +91,9 @@ reviewed: .venv/installed ## note that statements were compared with their tests
 lengths: .venv/installed ## estimate how long each chapter takes to read, and show what makes that up
 	@$(python) book/extensions/length.py
 
-check: .venv/installed ## lint, layout and types
+check: .venv/installed ## lint, layout, spelling and types
 	.venv/bin/ruff check && .venv/bin/ruff format --check
+	git ls-files -z | xargs -0 .venv/bin/codespell
 	.venv/bin/pyright
 
 format: .venv/installed ## mend what lint and layout can mend by themselves
