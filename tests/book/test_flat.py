@@ -409,7 +409,7 @@ def test_the_two_halves_of_the_natural_gradient(seed):
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("m", [1, 3, 4])
 def test_fewer_samples_than_neurons(seed, m):
-    """Both pseudoinverses change samples alike; Σ⁺ spares A on unseen inputs, Σᵣ⁺ W on unseen rates."""
+    """Both pseudoinverses change samples alike; Σ† spares A on unseen inputs, Σᵣ† W on unseen rates."""
     rng, W, task, point, error = network(seed, m=m)
     A, B = METRIC.A(W), METRIC.B(W)
     V = natural(W, point, error, 1.0)

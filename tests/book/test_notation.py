@@ -8,6 +8,8 @@ import pytest
 from autograd import grad
 from autograd import numpy as anp
 from ledger import MARKDOWN, labels
+from scipy.integrate import solve_ivp
+from scipy.linalg import expm
 
 from fpnotes import RateNetwork, linear, softplus, tanh
 
@@ -136,6 +138,111 @@ def test_sum_of_outer_products(seed):
     expected = sum(np.outer(one, other) for one, other in zip(a, b, strict=True))
     np.testing.assert_allclose(found, expected, rtol=1e-10)
     np.testing.assert_allclose(a.T @ b, expected, rtol=1e-10)
+
+
+def power_series(M, terms=80):
+    """Return the sum of the first terms of the series of exp(M)."""
+    term = total = np.eye(len(M))
+    for k in range(1, terms):
+        term = term @ M / k
+        total = total + term
+    return total
+
+
+@seeds
+@pytest.mark.parametrize("t", [-1.5, 0.3, 2.0])
+@pytest.mark.checks("eq-exponential")
+def test_exponential(t, seed):
+    """The series is the exponential that SciPy computes otherwise, and takes u(0) to u(t) of du/dt = Mu."""
+    (M,) = matrices(seed, 1)
+    np.testing.assert_allclose(power_series(M * t), expm(M * t), rtol=1e-9, atol=1e-9)
+    start = np.random.default_rng(seed).normal(size=5)
+    run = solve_ivp(lambda _, u: M @ u, (0, t), start, rtol=1e-10, atol=1e-12)
+    end = run.y[:, -1]
+    np.testing.assert_allclose(power_series(M * t) @ start, end, rtol=1e-6, atol=1e-7)
+
+
+@seeds
+@pytest.mark.checks("eq-exponential-derivative")
+def test_derivative_of_the_exponential(seed):
+    """The central difference of the series in t is M times the series."""
+    (M,) = matrices(seed, 1)
+    found = slope(lambda t: power_series(M * t), 0.7, 1.0)
+    np.testing.assert_allclose(found, M @ power_series(0.7 * M), rtol=1e-6, atol=1e-6)
+
+
+@seeds
+@pytest.mark.checks("eq-exponential-eigenvector")
+def test_exponential_of_an_eigenvector(seed):
+    """The series times an eigenvector is that vector times the exponential of a number, real or complex."""
+    (M,) = matrices(seed, 1)
+    values, vectors = np.linalg.eig(M)
+    for mu, xi in zip(values, vectors.T, strict=True):
+        np.testing.assert_allclose(power_series(M) @ xi, np.exp(mu) * xi, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.checks("eq-two-eigenvalues")
+def test_eigenvalues_of_two_variables(seed):
+    """Both eigenvalues are roots of μ² − μ tr M + det M, and tr M and det M tell node, saddle and spiral."""
+    (M,) = matrices(seed, 1, n=2)
+    trace, determinant = M[0, 0] + M[1, 1], M[0, 0] * M[1, 1] - M[0, 1] * M[1, 0]
+    mu = np.linalg.eigvals(M)
+    np.testing.assert_allclose(mu**2 - mu * trace + determinant, 0, atol=1e-12)
+    real = np.isrealobj(mu)
+    assert (determinant < 0) == (real and mu.min() < 0 < mu.max())
+    assert (trace**2 < 4 * determinant) == (not real)
+    if determinant > 0:
+        assert (mu.real.max() < 0) == (trace < 0)
+
+
+SHAPES = pytest.mark.parametrize("shape", [(4, 4), (6, 3), (3, 6)])
+
+
+def thin(seed, shape, rank=2):
+    """Return a random matrix of low rank."""
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(shape[0], rank)) @ rng.normal(size=(rank, shape[1]))
+
+
+def stretches(M):
+    """Return σ, u and v, the vectors in rows, as the text finds them: from the eigenvectors of MᵀM."""
+    squares, vectors = np.linalg.eigh(M.T @ M)
+    found = squares > 1e-9 * squares.max()
+    sigma, v = np.sqrt(squares[found]), vectors.T[found]
+    return sigma, v @ M.T / sigma[:, None], v
+
+
+@seeds
+@SHAPES
+@pytest.mark.checks("eq-svd")
+def test_singular_value_decomposition(shape, seed):
+    """Vectors found from MᵀM are orthonormal, their stretches add up to M, and the largest is the norm."""
+    for M in (np.random.default_rng(seed).normal(size=shape), thin(seed, shape)):
+        sigma, u, v = stretches(M)
+        total = sum(s * np.outer(a, b) for s, a, b in zip(sigma, u, v, strict=True))
+        np.testing.assert_allclose(total, M, rtol=1e-9, atol=1e-9)
+        for vectors in (u, v):
+            np.testing.assert_allclose(vectors @ vectors.T, np.eye(len(sigma)), atol=1e-9)
+        assert sigma.max() == pytest.approx(np.linalg.norm(M, 2), rel=1e-9)
+
+
+@seeds
+@SHAPES
+@pytest.mark.checks("eq-pseudoinverse")
+def test_pseudoinverse(shape, seed):
+    """The sum is NumPy's pseudoinverse; M†b leaves the least of Ma − b, and no a as good is shorter."""
+    rng = np.random.default_rng(seed)
+    for M in (rng.normal(size=shape), thin(seed, shape)):
+        sigma, u, v = stretches(M)
+        inverse = sum(np.outer(b, a) / s for s, a, b in zip(sigma, u, v, strict=True))
+        np.testing.assert_allclose(inverse, np.linalg.pinv(M), rtol=1e-8, atol=1e-8)
+        b = rng.normal(size=shape[0])
+        a = inverse @ b
+        np.testing.assert_allclose(M.T @ (M @ a - b), 0, atol=1e-8)  # the least residual
+        idle = np.eye(shape[1]) - v.T @ v  # projects on what M takes to 0
+        np.testing.assert_allclose(M @ idle, 0, atol=1e-8)
+        np.testing.assert_allclose(idle @ a, 0, atol=1e-8)
 
 
 BOOK = Path(__file__).parents[2] / "book"
