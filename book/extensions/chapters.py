@@ -43,7 +43,7 @@ class Written(SphinxRole):
                 "minutes": lambda page: str(round_to_five(length(root, page).seen.minutes)),
                 "hours": lambda problems, *pages: f"{hours(root, problems, pages):g}",
             }[self.name](*names)
-        except (FileNotFoundError, TypeError) as error:
+        except (FileNotFoundError, TypeError, ValueError) as error:
             message = f"{{{self.name}}}`{self.text}` names no page: {error}"
             return [], [self.inliner.reporter.error(message, line=self.lineno)]
         return [nodes.inline("", text, classes=["length"])], []

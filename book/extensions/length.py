@@ -168,14 +168,11 @@ def misjudged(root, limit, too_long):
     for page in chapters(root):
         minutes = length(root, page).seen.minutes
         if minutes > limit and page not in too_long:
-            yield (
-                page,
-                f"about {minutes:.0f} minutes to read, and no chapter may take more than {limit}",
-            )
+            yield page, f"it takes about {minutes:.0f} minutes to read, and may take {limit}"
         elif minutes <= limit and page in too_long:
-            yield page, f"about {minutes:.0f} minutes to read: strike it from chapters_too_long"
+            yield page, f"it takes about {minutes:.0f} minutes: strike it from chapters_too_long"
     for page in sorted(set(too_long) - set(chapters(root))):
-        yield page, "named in chapters_too_long, and no numbered chapter"
+        yield page, f"chapters_too_long names {page}, which is no numbered chapter"
 
 
 def table(root):

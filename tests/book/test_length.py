@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 from bs4 import BeautifulSoup
-from length import Counts, chapters, hours, length, measure, misjudged
+from length import Counts, chapters, hours, measure, misjudged
 from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace, patch_docutils
 
@@ -59,7 +59,7 @@ def test_minutes_of_a_small_source(text, expected):
 
 def test_a_reference_is_a_word_or_the_words_that_it_shows():
     text = "By {eq}`eq-a-b`, the {term}`net input <x y>` of [two words](https://a.b/c-d) isn't 3.5."
-    assert measure(text).seen == Counts(words=11)
+    assert measure(text).seen == Counts(words=10)
 
 
 def test_the_second_number_holds_the_first():
@@ -91,14 +91,6 @@ def test_no_chapter_is_above_the_limit_but_those_listed_and_no_other_is_listed()
     assert list(misjudged(ROOT, limit, listed)) == []
 
 
-def test_the_page_says_what_is_computed():
-    page = BeautifulSoup(
-        (ROOT / "_build/html/book/stability.html").read_text("utf-8"), "html.parser"
-    )
-    assert page.select(".length")[0].get_text() == length(ROOT, "stability").phrase
-    assert [link.get_text() for link in page.select("a.chapter")][:2] == ["chapter 1", "chapter 2"]
-
-
 # ---- A small book ----
 
 
@@ -121,7 +113,7 @@ def build(tmp_path):
 
     def make(**settings):
         warnings, output = StringIO(), tmp_path / "html"
-        settings["extensions"] = ["myst_parser", "chapters"]
+        settings |= {"extensions": ["myst_parser", "chapters"], "exclude_patterns": ["assignments"]}
         with patch_docutils(), docutils_namespace():
             app = Sphinx(
                 tmp_path, None, output, tmp_path / "trees", "html", settings, None, warnings
@@ -150,16 +142,16 @@ def test_roles_write_numbers_that_follow_other_pages(build, tmp_path):
     [
         (
             {"chapter_minutes": 3},
-            "two: WARNING: about 3 minutes to read, and no chapter may take more than 3",
+            "two.md: WARNING: it takes about 3 minutes to read, and may take 3",
         ),
         ({"chapter_minutes": 3, "chapters_too_long": ["two"]}, ""),
         (
             {"chapter_minutes": 3, "chapters_too_long": ["one", "two"]},
-            "one: WARNING: about 1 minutes to read: strike it from chapters_too_long",
+            "one.md: WARNING: it takes about 1 minutes: strike it from chapters_too_long",
         ),
         (
             {"chapter_minutes": 9, "chapters_too_long": ["six"]},
-            "six: WARNING: named in chapters_too_long, and no numbered chapter",
+            "WARNING: chapters_too_long names six, which is no numbered chapter",
         ),
     ],
 )
