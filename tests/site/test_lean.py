@@ -7,7 +7,9 @@ import pytest
 
 PAGE = """<script defer src="../_static/scripts/fontawesome.js?digest=1"></script>
 <script src="../_static/kept.js"></script><div role="list" class="citation-list"></div>
-<p>Solution to<a href="#ex"> Exercise 1</a></p>"""
+<p>Solution to<a href="#ex"> Exercise 1</a></p>
+<div class="proof dropdown admonition" id="proof">
+<p>Proof. (1) Let it be.</p></div>"""
 
 
 @pytest.fixture
@@ -46,6 +48,7 @@ def test_what_no_page_uses_goes_and_the_rest_stays(out):
     assert "fontawesome" not in page and "kept.js" in page
     assert '<div class="citation-list">' in page
     assert 'Solution to <a href="#ex">Exercise 1</a>' in page
+    assert '<p class="admonition-title">Proof</p>\n<p>(1) Let it be.</p>' in page
 
 
 @pytest.mark.parametrize(("kind", "error"), [("latex", None), ("html", ValueError())])
