@@ -322,7 +322,12 @@ def _equal(a, b):
 
 
 def _checksums(rule):
-    """Return checksums of the names and values in a rule, and of its code."""
+    """Return checksums of the names and values in a rule, and of its code.
+
+    ``_identity.fingerprint`` answers another question. It raises where it cannot read a piece, and changes
+    with a package's version. A run that is finished must be stored whatever its rule holds, and can go on
+    under another Python, where values are to be the same and compiled code cannot be.
+    """
     values, code, seen = [], [], set()
 
     def walk(value, path):
