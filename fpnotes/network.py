@@ -44,14 +44,7 @@ def spectral_abscissa(W, gain=None):
     ValueError, TypeError
         When an argument has the wrong shape, type or value.
     """
-    W, gain = _weights_and_gain(W, gain)
-    n = len(W)
-    flat = gain.reshape(-1, n)
-    abscissa = np.empty(len(flat), np.result_type(W, gain))
-    for part in stacks(len(flat), n):
-        with np.errstate(all="ignore"):
-            abscissa[part] = np.linalg.eigvals(effective_weights(W, flat[part])).real.max(axis=-1)
-    return abscissa.reshape(gain.shape[:-1])[()]
+    return _per_sample(_abscissas, W, gain)
 
 
 def distance_to_singularity(W, gain=None):
@@ -72,13 +65,13 @@ def distance_to_singularity(W, gain=None):
     ValueError, TypeError
         When an argument has the wrong shape, type or value.
     """
-    W, gain = _weights_and_gain(W, gain)
-    n = len(W)
-    flat = gain.reshape(-1, n)
-    distance = np.empty(len(flat), np.result_type(W, gain))
-    for part in stacks(len(flat), n):
-        distance[part] = _distances(W, flat[part])
-    return distance.reshape(gain.shape[:-1])[()]
+    return _per_sample(_distances, W, gain)
+
+
+def _abscissas(W, gain):
+    """Return the abscissa of every row of gains, (k, N) → (k,)."""
+    with np.errstate(all="ignore"):
+        return np.linalg.eigvals(effective_weights(W, gain)).real.max(axis=-1)
 
 
 def _distances(W, gain):
@@ -93,9 +86,16 @@ def _distances(W, gain):
         return np.where(singular, 0, 1 / np.linalg.norm(response, 2, axis=(-2, -1)))
 
 
-def _weights_and_gain(W, gain):
+def _per_sample(function, W, gain):
+    """Return a function's values for all rows of gains (..., N), which it is given some at a time."""
     W = square_matrix("W", W)
-    return W, np.ones(len(W), W.dtype) if gain is None else rows_of("gain", gain, len(W))
+    n = len(W)
+    gain = np.ones(n, W.dtype) if gain is None else rows_of("gain", gain, n)
+    flat = gain.reshape(-1, n)
+    values = np.empty(len(flat), np.result_type(W, gain))
+    for part in stacks(len(flat), n):
+        values[part] = function(W, flat[part])
+    return values.reshape(gain.shape[:-1])[()]
 
 
 @dataclass(frozen=True, eq=False)
