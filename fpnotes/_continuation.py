@@ -55,7 +55,7 @@ def continuation(curve, gain, W, x, rounds):
         B[:, :n, :n] = (at[:, n:] * slope)[:, :, None] * W - np.eye(n, dtype=x.dtype)
         B[:, :n, n] = slope * recurrent
         B[:, n] = row
-        return solve_stack(B, right)
+        return solve_stack(B, right[..., None])[..., 0]
 
     def correct(k, at, row):
         """Return the point of the curve near ``at`` across ``row``, and the corrections it took.

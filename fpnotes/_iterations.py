@@ -89,8 +89,8 @@ class Anderson:
         scale = np.where(scale > 0, scale, 1)[..., None]
         gram /= scale * np.swapaxes(scale, 1, 2)
         gram += 10 * np.finfo(gram.dtype).eps * np.eye(self.memory, dtype=gram.dtype)
-        gamma = solve_stack(gram, (self.dF @ residual[..., None] / scale)[..., 0]) / scale[..., 0]
-        gamma = gamma[:, None]
+        gamma = solve_stack(gram, self.dF @ residual[..., None] / scale) / scale
+        gamma = gamma[:, None, :, 0]
         return (gamma @ self.dr + gamma @ self.dF)[:, 0]
 
     def keep(self, mask):

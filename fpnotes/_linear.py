@@ -17,15 +17,15 @@ def stacks(m, n):
         yield slice(start, start + size)
 
 
-def solve_stack(K, b):
-    """Solve K u = b for every matrix (k, n, n) and row (k, n); NaN where a matrix is singular."""
+def solve_stack(K, right):
+    """Return K⁻¹ right for (k, n, n) and (k, n, j) arrays; NaN for the matrices that are singular."""
     try:
-        return np.linalg.solve(K, b[..., None])[..., 0]
+        return np.linalg.solve(K, right)
     except np.linalg.LinAlgError:
         if len(K) == 1:
-            return np.full_like(b, np.nan)
-        # One singular sample must not spoil its neighbors.
-        return np.concatenate([solve_stack(K[i : i + 1], b[i : i + 1]) for i in range(len(K))])
+            return np.full_like(right, np.nan)
+        # One singular matrix must not spoil its neighbors.
+        return np.concatenate([solve_stack(K[i : i + 1], right[i : i + 1]) for i in range(len(K))])
 
 
 def solve_direct(W, gain, b, transpose=False, diagonal=1.0):
@@ -60,7 +60,7 @@ def solve_direct(W, gain, b, transpose=False, diagonal=1.0):
             return np.full_like(b, np.nan)
     u = np.empty_like(b)
     for part in stacks(len(b), len(W)):
-        u[part] = solve_stack(matrix(part), b[part])
+        u[part] = solve_stack(matrix(part), b[part, :, None])[..., 0]
     return u
 
 
@@ -69,16 +69,6 @@ def _matrices(W, gain, diagonal: float | np.ndarray = 1.0):
     K = -gain[:, :, None] * W
     np.einsum("kii->ki", K)[...] += diagonal  # a view of the diagonals
     return K
-
-
-def invert_stack(K):
-    """Return the inverse of every matrix (k, n, n); NaN where one is singular."""
-    try:
-        return np.linalg.inv(K)
-    except np.linalg.LinAlgError:
-        if len(K) == 1:
-            return np.full_like(K, np.nan)
-        return np.concatenate([invert_stack(K[i : i + 1]) for i in range(len(K))])
 
 
 def solve_bounded(W, gain, b, transpose=False, enough=0.0):
@@ -147,7 +137,7 @@ def _refined(W, gain, b, transpose):
     K = _matrices(W, gain)
     size = np.abs(gain[:, :, None] * W)
     np.einsum("kii->ki", size)[...] += 1
-    inverse = invert_stack(K)
+    inverse = solve_stack(K, np.broadcast_to(np.eye(len(W), dtype=W.dtype), K.shape))
 
     def times(matrices, rows):
         if transpose:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fpnotes._linear import solve_stack
 from fpnotes.chapters.reproduce import made, write
 
 RULES = ("gradient", "reparameterized", "linearized")
@@ -78,7 +79,7 @@ class Map:
             return t + _least_squares(np.einsum("dij,eij->de", frame, frame), slopes)
         wanted = -lr * slope
         if rule == "reparameterized":
-            wanted = A - A @ _solve(A + wanted, A)  # A dW A for dW = B − (A + wanted)⁻¹
+            wanted = A - A @ solve_stack(A + wanted, A)  # A dW A for dW = B − (A + wanted)⁻¹
         gram = np.einsum("kdij,keij->kde", change, change)
         return t + _least_squares(gram, np.einsum("kdij,kij->kd", change, wanted))
 
@@ -123,16 +124,6 @@ class Map:
             if not len(live):
                 break
         return arrived
-
-
-def _solve(K, right):
-    """Return K⁻¹ right for (k, N, N) arrays; NaN for the matrices that are singular."""
-    try:
-        return np.linalg.solve(K, right)
-    except np.linalg.LinAlgError:
-        if len(K) == 1:
-            return np.full_like(right, np.nan)
-        return np.concatenate([_solve(K[i : i + 1], right[i : i + 1]) for i in range(len(K))])
 
 
 def _least_squares(gram, right):
