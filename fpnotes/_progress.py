@@ -8,7 +8,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from tqdm.auto import tqdm
 
-__all__ = ["advance", "progress_bar", "tqdm"]
+__all__ = ["advance", "progress_bar"]
 
 
 def progress_bar(show, **options):
