@@ -36,7 +36,8 @@ def solve_direct(W, gain, b, transpose=False, diagonal=1.0):
     Parameters
     ----------
     W : (N, N) array
-    gain, b : (m, N) arrays
+    gain : (m, N) array, or (1, N) where all samples have the same gains
+    b : (m, N) array
     transpose : bool
         Solve (dI − GW)ᵀ u = b instead.
     diagonal : float or (m,) array
@@ -47,17 +48,15 @@ def solve_direct(W, gain, b, transpose=False, diagonal=1.0):
     u : (m, N) array
         NaN in the rows whose matrix is exactly singular.
     """
-    d = np.broadcast_to(np.asarray(diagonal, dtype=W.dtype), len(b))
+    d = np.asarray(diagonal, W.dtype).reshape(-1, 1)
 
     def matrix(rows):
-        K = _matrices(W, gain[rows], d[rows, None])
+        K = _matrices(W, gain[rows], d[rows])
         return np.swapaxes(K, -1, -2) if transpose else K
 
-    if len(b) and (gain == gain[0]).all() and (d == d[0]).all():
-        try:
-            return np.linalg.solve(matrix(slice(1))[0], b.T).T
-        except np.linalg.LinAlgError:
-            return np.full_like(b, np.nan)
+    if len(b) and (gain == gain[:1]).all() and (d == d[:1]).all():
+        return solve_stack(matrix(slice(1)), b.T[None])[0].T
+    gain, d = np.broadcast_to(gain, b.shape), np.broadcast_to(d, (len(b), 1))
     u = np.empty_like(b)
     for part in stacks(len(b), len(W)):
         u[part] = solve_stack(matrix(part), b[part, :, None])[..., 0]

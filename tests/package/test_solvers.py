@@ -586,7 +586,7 @@ class TestMethods:
         monkeypatch.setattr(np.linalg, "solve", counted)
         W, x = network(16, scale, n=50, m=64)
         point = fp.solve(W, x, "linear")
-        assert calls == [(50, 50)]
+        assert calls == [(1, 50, 50)]
         assert_solved(point, activation="linear")
         np.testing.assert_allclose(point.r, solve(np.eye(50) - W, x.T).T, rtol=1e-9, atol=1e-9)
         assert (point.stable == (scale < 1)).all()
