@@ -65,7 +65,7 @@ class Batch:
         f, r, x = self.f, self.r, self.x
         direct = f is linear and method in ("auto", "newton")
         if direct:
-            r[:] = solve_direct(self.W, np.ones_like(x), x)
+            r[:] = solve_direct(self.W, np.ones_like(x[:1]), x)
         for part in chunks(x):
             if f is linear or f is relu:
                 if not direct:
@@ -87,10 +87,10 @@ class Batch:
     def _look(self, part):
         """Evaluate the residual and the gain at r; return W r + x and its rate."""
         z = np.matmul(self.r[part], self.W.T, out=self.recurrent[part]) + self.x[part]
-        rate = evaluate(self.f, self.f, z)
+        rate = z if self.f is linear else evaluate(self.f, self.f, z)
         residual = largest(rate - self.r[part])
         self.residual[part] = np.where(np.isnan(residual), np.inf, residual)
-        self.gain[part] = evaluate(self.f, self.f.gain, z)
+        self.gain[part] = 1 if self.f is linear else evaluate(self.f, self.f.gain, z)
         return z, rate
 
     def _finite(self, part):

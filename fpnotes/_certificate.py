@@ -88,6 +88,8 @@ class Certificate:
         good = (residual <= small) & (most <= self.amplification * drive)
         left = DIGITS * np.maximum(np.maximum(size, drive), np.minimum(1, arrives))
         good &= self.eps * arrives <= left
+        if good.all():
+            return good
 
         # What a bound cannot decide, roundings as they are can.
         rows = np.flatnonzero(~good & np.isfinite(residual))
