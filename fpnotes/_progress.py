@@ -21,6 +21,8 @@ def progress_bar(show, **options):
 
 def advance(bar, **numbers):
     """Move a bar on by one and show numbers beside it; where that fails, show nothing from then on."""
+    if bar.disable:  # tqdm would format the numbers nevertheless
+        return
     try:
         bar.set_postfix(refresh=False, **numbers)
         bar.update()
