@@ -368,9 +368,12 @@ def test_wrong_arguments_are_named(beta):
         Adam(linearized, epsilon=0)
     with pytest.raises(TypeError, match="rule must be a function"):
         Momentum("linearized")
-    for signs in ([1, 0], [[1, -1]], [2, 1]):
+    for signs in ([1, 0], [[1, -1]], [2, 1], 1):
         with pytest.raises(ValueError, match="signs must be"):
             Dale(linearized, signs)
+    for n in (1, 3):
+        with pytest.raises(ValueError, match="W must have 2 columns, one for each of signs"):
+            Dale(linearized, [1, -1])(np.zeros((n, n)), None, None, 0.1)
 
 
 def test_a_nonlinear_network_learns_by_each_of_them():

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pickle
+import platform
 import signal
 import subprocess
 import sys
@@ -15,7 +16,9 @@ import autograd.numpy as anp
 import numpy as np
 import pytest
 from autograd import elementwise_grad
+from tqdm import tqdm
 
+from fpnotes import _progress
 from fpnotes.optimizers import Adam, Dale, InResponse, Momentum, response_step
 from fpnotes.rules import gradient, linearized, reparameterized
 from fpnotes.solvers import solve
@@ -116,8 +119,9 @@ def test_an_interrupt_leaves_a_usable_history(task):
             raise KeyboardInterrupt
         return linearized(W, point, error, lr)
 
-    with pytest.warns(RuntimeWarning, match="interrupted after 3 of 10 steps"):
+    with pytest.warns(RuntimeWarning, match="interrupted after 3 of 10 steps") as warned:
         history = train(task, rule, 0.1, 10, progress=False)
+    assert warned[0].filename == __file__  # where train was called
     whole = train(task, linearized, 0.1, 3, progress=False)
     assert history.interrupted and history.diverged_at is None
     assert np.array_equal(history.W, whole.W) and np.array_equal(history.loss, whole.loss)
@@ -926,6 +930,7 @@ def test_a_wrong_learning_rate_is_named_before_the_first_step(task, lr, error, m
     [
         ({"progess": False}, "no option 'progess'; did you mean 'progress'"),
         ({"max_step": 5}, "no option 'max_step'; did you mean 'max_steps'"),
+        ({"solvers": 5}, r"no option 'solvers'; did you mean 'solve'\?"),
         ({"zzz": 5}, "no option 'zzz'$"),
         (
             {"rule": "gradient"},
@@ -1088,6 +1093,53 @@ def test_the_progress_bar_can_be_drawn_in_any_encoding(task, monkeypatch):
         monkeypatch.setattr(sys, "stderr", console)
         print(train(task, gradient, 0.1, 3), file=console)
         console.flush()
+
+
+@pytest.mark.parametrize(
+    ("lr", "steps", "label"),
+    [(0.1, 2, "lr 0.1"), (lambda k: 0.3 / (k + 1), 2, "lr 0.3"), (0.1, 0, "no steps")],
+)
+def test_the_progress_bar_shows_the_first_rate_and_the_loss_of_every_step(
+    task, monkeypatch, lr, steps, label
+):
+    shown = []
+
+    class Bar(tqdm):
+        def set_postfix(self, *arguments, **numbers):
+            shown.append(numbers["loss"])
+
+    monkeypatch.setattr(
+        _progress, "tqdm", lambda **options: shown.append(options) or Bar(**options)
+    )
+    history = train(task, gradient, lr, steps)
+    (options, *losses), measured = shown, history.loss[:steps]
+    assert options["desc"] == label and options["total"] == steps
+    assert losses == [f"{loss:.3g}" for loss in measured]
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it concerns glibc's allocator")
+def test_memory_that_is_kept_need_not_be_asked_for_again():
+    """Measured by page faults: how often the system had to give the process a page."""
+    code = """
+import resource, sys
+import numpy as np
+import fpnotes
+if sys.argv[1] == "keep":
+    fpnotes.keep_memory()
+def work():
+    for _ in range(10):
+        [np.ones(1_000_000) for _ in range(3)]
+work()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+work()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+    faults = {}
+    for word in ("keep", "leave"):
+        command = [sys.executable, "-c", code, word]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+        faults[word] = int(done.stdout)
+    assert faults["keep"] < 0.1 * faults["leave"]
 
 
 def test_a_record_of_lists_of_equal_length_is_a_table(task):
