@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from numpy.typing import DTypeLike
 
 import fpnotes as fp
-from fpnotes._certificate import tolerance
 from fpnotes.activations import NAMED, Curve, as_activation
 
 METHODS = ["auto", "relaxation", "anderson", "newton"]
@@ -618,11 +617,6 @@ class TestMethods:
         np.testing.assert_array_equal(parts.steps, whole.steps)
 
 
-def test_default_tolerances():
-    assert tolerance(None, np.dtype(np.float64)) == 1e-8
-    assert tolerance(None, np.dtype(np.float32)) == 1e-5
-
-
 @pytest.mark.parametrize("method", ["auto", "newton"])
 @pytest.mark.parametrize("seed", range(3))
 def test_an_unstable_linear_network_is_solved_in_one_step(method, seed):
@@ -843,14 +837,6 @@ def test_numpys_error_settings_change_nothing(activation, method):
         point = fp.solve(W, x, activation, method=method, on_failure="ignore")
     np.testing.assert_array_equal(point.r, expected.r)
     np.testing.assert_array_equal(point.converged, expected.converged)
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_the_finest_tol_is_four_roundings(dtype):
-    least = 4 * float(np.finfo(dtype).eps)
-    assert tolerance(least, np.dtype(dtype)) == least
-    with pytest.raises(ValueError, match="is finer than"):
-        tolerance(0.999 * least, np.dtype(dtype))
 
 
 def test_a_method_has_a_thousand_steps_unless_told():
