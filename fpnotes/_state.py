@@ -356,9 +356,12 @@ def _checksums(rule):
 
 
 def _code_text(code):
-    constants = [
-        _code_text(c) if isinstance(c, CodeType) else repr(c)
-        for c in code.co_consts
-        if not isinstance(c, frozenset)
-    ]
+    def text(constant):
+        if isinstance(constant, CodeType):
+            return _code_text(constant)
+        if isinstance(constant, frozenset):  # whose order is another in every process
+            return str(sorted(map(repr, constant)))
+        return repr(constant)
+
+    constants = [text(constant) for constant in code.co_consts]
     return f"{code.co_code.hex()} {code.co_names} {constants}"

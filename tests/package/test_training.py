@@ -641,6 +641,10 @@ def test_rules_that_differ_in_their_code_or_their_variables_are_others(batched):
         (scaled(2.0), scaled(3.0)),
         (lambda *a: 2 * gradient(*a), lambda *a: 3 * gradient(*a)),
         (lambda *a: +gradient(*a), lambda *a: -gradient(*a)),
+        (
+            lambda *a: (a[0].ndim in {2, 3}) * gradient(*a),
+            lambda *a: (a[0].ndim in {2, 4}) * gradient(*a),
+        ),
     ):
         half = go_on(rule=rule)
         go_on(rule=rule, resume=half)
