@@ -106,6 +106,13 @@ def test_rates_must_not_drown_the_input():
         assert holds(certificate, 0, x=[1, 0], r=[2, 0]) == [expected]
 
 
+def test_gains_amplify_what_is_recurrent():
+    """With a gain of 4 the recurrent input of a rate 1 is 4, and b is 1 − 4."""
+    for amplification, expected in ((1.7, True), (1.6, False)):  # (1 + 4)/3 lies between
+        certificate = one(1, f=tanh, amplification=amplification)
+        assert holds(certificate, 0, x=1, r=1, z=2, rate=1, gain=4) == [expected]
+
+
 @pytest.mark.parametrize(("dtype", "most"), [(np.float64, 1e-3 / EPS), (np.float32, 1e-3 / 2**-23)])
 def test_by_default_the_input_keeps_three_digits_more_than_it_loses(dtype, most):
     assert Certificate(1e-5, linear, np.eye(1, dtype=dtype)).amplification == pytest.approx(most)
@@ -116,6 +123,15 @@ def test_only_a_network_without_input_has_none_to_lose(f, expected):
     """r = f(r) holds at r = 1 if f is r there; b is 0, and the input is f(0) if x is 0."""
     assert holds(one(1, f=f), 0, x=0, r=1, rate=1, gain=1, z=1) == [expected]
     assert holds(one(1, f=f), 0, x=1e-20, r=1, rate=1, gain=1, z=1) == [False]
+
+
+def test_rates_that_sustain_themselves_may_be_off_by_roundings():
+    r = 0.9575040240772687  # tanh(2r) = r
+    gain = 1 - np.tanh(2 * r) ** 2
+    for residual, expected in ((EPS, True), (10 * EPS, False)):
+        certificate = one(2, TINY, tanh)
+        judged = holds(certificate, residual, x=0, r=r, z=2 * r, rate=r, gain=gain)
+        assert judged == [expected]
 
 
 def test_samples_without_input_beside_others():
