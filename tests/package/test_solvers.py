@@ -1,6 +1,7 @@
 """solve: that it finds fixed points, and that it says honestly where it did not."""
 
 import warnings
+from dataclasses import replace
 
 import autograd.numpy as anp
 import hypothesis.extra.numpy as hnp
@@ -484,6 +485,11 @@ class TestFixedPoint:
                 expected = getattr(point, name)[samples]
                 np.testing.assert_array_equal(getattr(some, name), expected)
         np.testing.assert_array_equal(some.spectral_abscissa, point.spectral_abscissa[samples])
+
+    def test_the_abscissa_is_unknown_where_gains_times_weights_overflow(self):
+        gain = np.array([[1e200], [1.0], [np.inf]])
+        point = replace(self.batch(), W=np.array([[1e200]]), gain=gain)
+        np.testing.assert_array_equal(point.spectral_abscissa, [np.nan, 1e200, np.nan])
 
     def test_what_did_not_converge_can_be_left_out(self):
         point = self.batch()
