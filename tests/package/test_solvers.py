@@ -142,6 +142,17 @@ class TestBatchWithFailures:
         assert f"spectral abscissa of GW {abscissa:.3g} there" in message
         assert abscissa == 2
 
+    def test_the_error_says_what_the_residual_is_compared_with(self):
+        W, x = network(3, 0.9, n=10, m=4)
+        with pytest.raises(fp.ConvergenceError) as caught:
+            fp.solve(W, x, max_steps=1, method="relaxation")
+        point = caught.value.point
+        worst = int(np.argmax(np.where(point.converged, 0, point.residual)))
+        r, recurrent = point.r[worst], point.recurrent[worst]
+        b = np.tanh(recurrent + x[worst]) - point.gain[worst] * recurrent
+        for name, value in (("r", r), ("b", b)):
+            assert f"the largest |{name}|, here {np.abs(value).max():.3g}" in str(caught.value)
+
     def test_warn_warns_once_with_the_same_words(self):
         W, x = self.batch()
         with pytest.warns(RuntimeWarning, match=r"^3 of 512 samples did not converge") as caught:
