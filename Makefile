@@ -128,7 +128,7 @@ test-assignments: .venv/installed assignments ## grade right, wrong and broken a
 	@touch $@
 
 bench: .venv-bench/installed ## measure speed and memory, beside other libraries: fpnotes/chapters/tables/speed-*.csv, and tables in Markdown (minutes)
-	@for question in standard growth published; do echo "## $$question"; .venv-bench/bin/python benchmarks/$$question.py || exit; done
+	@for question in standard growth published steps; do echo "## $$question"; .venv-bench/bin/python benchmarks/$$question.py || exit; done
 
 # ---- What tests the tests and the supply chain, in an environment of its own ----
 .venv-tools/installed: tests/tools/requirements.txt

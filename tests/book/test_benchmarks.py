@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fpnotes import LinearRegression, solve
 from fpnotes.chapters.reproduce import results
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
-TABLES = ["speed-standard", "speed-growth", "speed-published"]
+TABLES = ["speed-standard", "speed-growth", "speed-published", "speed-steps"]
 
 
 def load(name):
@@ -66,6 +67,18 @@ def test_products_are_those_of_plain_iteration(small):
         r = np.tanh(r @ small.W.T + small.x)
     assert small.residual(r) <= job.RESIDUAL
     assert 2 < backward <= forward
+
+
+def test_a_step_is_the_same_in_all_its_ways(monkeypatch):
+    """The package's, its bare arithmetic, and the authors' arithmetic."""
+    monkeypatch.syspath_prepend(FOLDER)
+    steps, task = load("steps"), LinearRegression.published(n=20, m=10)
+    for rule in steps.RULES:
+        point = solve(task.W0, task.x, "linear")
+        expected = rule(task.W0, point, task.error(point.r, task.y), 0.1)
+        authors, _ = steps.authors_linear(rule, task, 0.1)()
+        np.testing.assert_allclose(steps.bare(rule, task, 0.1)(), expected, rtol=0, atol=1e-10)
+        np.testing.assert_allclose(authors - task.W0, expected, rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("name", TABLES)
