@@ -502,6 +502,11 @@ class TestFixedPoint:
         point = replace(self.batch(), W=np.array([[1e200]]), gain=gain)
         np.testing.assert_array_equal(point.spectral_abscissa, [np.nan, 1e200, np.nan])
 
+    def test_on_the_edge_is_not_stable(self):
+        one = np.ones((3, 1))
+        assert not replace(self.batch(), W=one[:1], gain=one).stable.any()
+        assert replace(self.batch(), W=one[:1], gain=0.999 * one).stable.tolist() == [1, 0, 1]
+
     def test_what_did_not_converge_can_be_left_out(self):
         point = self.batch()
         some = point[point.converged]
