@@ -257,6 +257,13 @@ class TestShapesAndTypes:
             assert getattr(point, name) == getattr(batch, name)[0]
         np.testing.assert_array_equal(point.r, batch.r[0])
 
+    def test_arguments_have_names_and_options_nothing_else(self):
+        W, x = network(6, 0.7, n=12)
+        point = fp.solve(activation="tanh", x=x, W=W)
+        np.testing.assert_array_equal(point.r, fp.solve(W, x).r)
+        with pytest.raises(TypeError, match="positional"):
+            fp.solve(W, x, "tanh", point.r)  # pyright: ignore[reportCallIssue]
+
     def test_one_neuron(self):
         point = fp.solve([[0.5]], [[1.0], [2.0]], "linear")
         np.testing.assert_allclose(point.r, [[2.0], [4.0]])

@@ -37,12 +37,21 @@ TESTS = {
     "solvers": ["test_solvers.py"],
     "implicit": ["test_implicit.py"],
     "rules": ["test_rules.py"],
+    "optimizers": ["test_optimizers.py"],
     "geometry": ["test_geometry.py"],
+    "training": ["test_training.py"],
+    "sweeps": ["test_sweeps.py"],
+    "_batch": ["test_solvers.py"],
+    "_certificate": ["test_certificate.py"],
     "_iterations": ["test_iterations.py", "test_solvers.py"],
     "_linear": ["test_linear.py", "test_iterations.py", "test_solvers.py", "test_implicit.py"],
 }
 # Too slow to run once a mutant; all else in those files must do.
 SLOW = ["test_300_neurons", "among_300", "float32_of_a_hard_network"]
+# Of the tests of solve, those of what it leaves to other modules.
+ELSEWHERE = {
+    "solvers": ["RunningAway", "HardNetworks", "Scales", "Methods", "whatever_a_curve_returns"]
+}
 # Mistakes that nobody makes, and that fail at once on an array of floats: they would flatter the tests.
 UNLIKELY = re.compile(
     r"core/ReplaceBinaryOperator_(?!Bit)\w+_(RShift|LShift|Bit\w+|FloorDiv|Mod)$|"
@@ -109,12 +118,8 @@ def run(module, sample):
     # Few plugins, and hypothesis with few examples, always the same.
     pytest = [str(ROOT / ".venv/bin/python"), "-m", "pytest", "-x", "-q", "--no-header"]
     pytest += ["-p", "no:cacheprovider", "-p", "_hypothesis_pytestplugin", "-p", "pytest_timeout"]
-    pytest += [
-        "--hypothesis-profile",
-        "mutants",
-        "-k",
-        " and ".join(f"not {name}" for name in SLOW),
-    ]
+    without = " and ".join(f"not {name}" for name in SLOW + ELSEWHERE.get(module, []))
+    pytest += ["--hypothesis-profile", "mutants", "-k", without]
     config.write_text(
         "[cosmic-ray]\n"
         f'module-path = "fpnotes/{module}.py"\n'
