@@ -6,6 +6,9 @@ import pytest
 from autograd import grad, jacobian
 
 from fpnotes import solve
+from fpnotes.chapters.linear import BUDGETS, DRAWS, RATES, RESPONSE_RATES, draw, rows, task
+from fpnotes.chapters.reproduce import results
+from fpnotes.optimizers import Adam, Momentum
 from fpnotes.rules import gradient, linearized, reparameterized
 from fpnotes.tasks import LinearRegression
 from fpnotes.training import train
@@ -39,6 +42,55 @@ def test_published_run(rule, lr, losses):
     """
     history = train(LinearRegression.published(), rule, lr, 1000, progress=False)
     np.testing.assert_allclose(history.loss[[0, 100, 500, 1000]], losses, rtol=0.01)
+
+
+def test_draw():
+    """The targets are those of a network of radius 0.5, with noise of size 0.01; W₀ has radius 0.75."""
+    data = draw(3, n=400, m=200)
+    assert data.x.shape == (200, 400) and data.x.std() == pytest.approx(0.1, rel=0.02)
+    assert np.linalg.norm(data.W0, "fro") / np.sqrt(400) == pytest.approx(0.75, rel=0.02)
+    rng = np.random.default_rng(3)
+    rng.standard_normal((200, 400))
+    W_hat = 0.5 * rng.standard_normal((400, 400)) / np.sqrt(400)
+    noise = data.y - np.linalg.solve(np.eye(400) - W_hat, data.x.T).T
+    assert noise.std() == pytest.approx(0.01, rel=0.02)
+
+
+def test_table_is_whole():
+    """The stored table has every rule at every rate, in every draw, after every number of steps."""
+    table = results("linear-memory").set_index(["rule", "lr", "seed", "steps"]).loss
+    expected = {
+        (rule.__name__, lr, seed, steps)
+        for rates, most in ((RATES, 1000), (RESPONSE_RATES, 300))
+        for rule, lrs in rates.items()
+        for lr in lrs
+        for seed in DRAWS
+        for steps in BUDGETS
+        if steps <= most
+    }
+    assert set(table.index) == expected and len(table) == len(expected)
+    assert (table > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("rule", "lr"),
+    [(gradient, 1.0), (Momentum(gradient, 0.9), 0.1), (Adam(gradient), 0.01), (linearized, 14.0)],
+)
+def test_table_again(rule, lr):
+    """The stored losses are those of a run made anew, after 20 and 50 steps."""
+    table = results("linear-memory").set_index(["rule", "lr", "seed", "steps"]).loss
+    losses = train(task(2), rule, lr, 50, progress=False).loss
+    for steps in (20, 50):
+        assert losses[steps] == pytest.approx(table[rule.__name__, lr, 2, steps], rel=1e-3)
+
+
+def test_rows_of_a_run_that_diverged():
+    """A run that stops early has an infinite loss in every row after it."""
+    history = train(draw(0, n=10, m=5), reparameterized, 60.0, 60, progress=False)
+    assert history.diverged_at is not None and 20 < len(history.loss) <= 60
+    found = {row["steps"]: row["loss"] for row in rows({("r", 60.0, 0): history}, 100)}
+    assert np.isfinite(found[20]) and found[100] == np.inf
+    assert set(found) == {steps for steps in BUDGETS if steps <= 100}
 
 
 def crossings(task, lr):
