@@ -37,8 +37,8 @@ ICONS_SCRIPT = re.compile(r"<script[^>]*scripts/fontawesome\.js[^>]*></script>")
 FALSE_LIST = re.compile(r' role="list"(?= class="citation-list")')
 # A link to an exercise begins with the space before it, which would be underlined.
 SPACE_IN_LINK = re.compile(r"(>Solution to)(<a [^>]*>) ")
-# A proof has no title by which it could be unfolded.
-FOLDED_PROOF = re.compile(r'(<div class="proof dropdown admonition"[^>]*>\s*)<p>Proof\. ?')
+# A folded proof gets a title by which it unfolds, and loses the id that all proofs of a page share.
+FOLDED_PROOF = re.compile(r'(<div class="proof dropdown admonition") id="proof"(>\s*)<p>Proof\. ?')
 SOURCE_MAP = re.compile(r"^(//#|/\*#) sourceMappingURL=.*$", re.MULTILINE)
 
 
@@ -73,7 +73,7 @@ def make_lean(app, exception):
             (ICONS_SCRIPT, ""),
             (FALSE_LIST, ""),
             (SPACE_IN_LINK, r"\1 \2"),
-            (FOLDED_PROOF, r'\1<p class="admonition-title">Proof</p>\n<p>'),
+            (FOLDED_PROOF, r'\1\2<p class="admonition-title">Proof</p>\n<p>'),
         )
         sources = [*out.glob("_static/scripts/*.js"), *out.glob("_static/styles/*.css")]
         change(sources, (SOURCE_MAP, ""))

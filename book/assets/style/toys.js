@@ -93,7 +93,7 @@
   const controls = (toy, start) => {
     const row = make(toy, "div", { class: "controls" });
     const label = make(row, "label", {}, "learning rate η ");
-    const slider = make(label, "input", { type: "range", min: -3, max: 0, step: 0.01, value: Math.log10(start) });
+    const slider = make(label, "input", { type: "range", min: Math.log10(start) - 2, max: Math.log10(start) + 1, step: 0.01, value: Math.log10(start) });
     const shown = make(label, "output");
     const button = text => make(row, "button", { type: "button" }, text);
     const rate = () => 10 ** slider.value;

@@ -63,7 +63,7 @@ def test_the_neuron_steps_runs_and_goes_back_by_mouse_and_keyboard(intro):
     lines = toy.locator("li")
     assert "0 steps, w = 0.00, loss 1.00" in lines.first.inner_text()
     toy.get_by_text("Step", exact=True).click()
-    assert "1 step, w = 0.603" in lines.first.inner_text()
+    assert "1 step, w = 0.600" in lines.first.inner_text()
     toy.get_by_text("Back to the start").click()
     handle = toy.get_by_role("slider", name="start").first
     handle.focus()
