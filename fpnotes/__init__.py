@@ -20,6 +20,7 @@ from fpnotes.network import (
 )
 from fpnotes.optimizers import Adam, Dale, InResponse, Momentum, response_step
 from fpnotes.rules import (
+    Rule,
     gradient,
     linearized,
     linearized_without_gains,
@@ -29,7 +30,14 @@ from fpnotes.rules import (
 )
 from fpnotes.solvers import ConvergenceError, FixedPoint, solve
 from fpnotes.sweeps import SweepError, sweep
-from fpnotes.tasks import Digits, LinearRegression, Task, cross_entropy, mean_squared_error
+from fpnotes.tasks import (
+    Digits,
+    LinearRegression,
+    Task,
+    TaskLike,
+    cross_entropy,
+    mean_squared_error,
+)
 from fpnotes.training import History, keep_memory, train
 
 __all__ = [
@@ -47,9 +55,11 @@ __all__ = [
     "Momentum",
     "RateNetwork",
     "Reparameterized",
+    "Rule",
     "SingularityError",
     "SweepError",
     "Task",
+    "TaskLike",
     "angle",
     "as_activation",
     "cross_entropy",

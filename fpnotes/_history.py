@@ -3,6 +3,7 @@
 import json
 import os
 from dataclasses import dataclass, field
+from typing import Self
 from uuid import uuid4
 from zipfile import BadZipFile
 
@@ -11,6 +12,7 @@ import numpy as np
 from fpnotes._data import decode, encode
 from fpnotes._paths import full_path
 from fpnotes._state import Checkpoint
+from fpnotes._types import Array, FloatArray, IntArray
 
 __all__ = ["History", "as_recorded"]
 
@@ -48,17 +50,17 @@ class History:
         What :func:`fpnotes.training.train` needs to go on from here, the rule's state included.
     """
 
-    loss: np.ndarray
-    W: np.ndarray
-    recorded: dict[str, np.ndarray] = field(default_factory=dict)
+    loss: FloatArray
+    W: FloatArray
+    recorded: dict[str, Array] = field(default_factory=dict)
     diverged_at: int | None = None
     reason: str = ""
     interrupted: bool = False
     steps: int = -1
-    dropped: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
+    dropped: IntArray = field(default_factory=lambda: np.zeros(0, int))
     checkpoint: Checkpoint | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Copy what was given."""
         loss = _fixed(np.array(self.loss, float))
         dropped = self.dropped if np.size(self.dropped) else np.zeros(loss.shape)
@@ -72,7 +74,7 @@ class History:
         for name, value in fields.items():
             object.__setattr__(self, name, value)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         """Return one line: how far the run got, and how it ended."""
         parts = [f"{self.steps} steps", f"{len(self.W)} neurons"]
         if len(self.loss):
@@ -89,7 +91,7 @@ class History:
             parts.append("interrupted")
         return f"History({', '.join(parts)})"
 
-    def save(self, path, settings=""):
+    def save(self, path: str | os.PathLike[str], settings: str = "") -> None:
         """Write to an .npz file, whole or not at all, in plain arrays and text that need no pickle.
 
         Parameters
@@ -153,7 +155,7 @@ class History:
             part.unlink(missing_ok=True)
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: str | os.PathLike[str]) -> tuple[Self, str]:
         """Return the history that :meth:`save` wrote, and its settings.
 
         Raises

@@ -1,9 +1,13 @@
 """What every public function asks of its arguments, and the errors that say so."""
 
+from typing import Any
+
 import numpy as np
 
+from fpnotes._types import FloatArray
 
-def real_array(name, value):
+
+def real_array(name: str, value: Any) -> FloatArray:
     """Return ``value`` as a finite float array: float32 is kept, other real types become float64.
 
     Raises
@@ -31,7 +35,7 @@ def real_array(name, value):
     return array
 
 
-def square_matrix(name, value):
+def square_matrix(name: str, value: Any) -> FloatArray:
     """Return ``value`` as a finite (N, N) float array with N ≥ 1, or raise."""
     array = real_array(name, value)
     if array.ndim != 2 or array.shape[0] != array.shape[1] or array.size == 0:
@@ -39,7 +43,7 @@ def square_matrix(name, value):
     return array
 
 
-def rows_of(name, value, n):
+def rows_of(name: str, value: Any, n: int) -> FloatArray:
     """Return ``value`` as a finite float array of shape (..., N), one row per sample, or raise."""
     array = real_array(name, value)
     if array.ndim == 0 or array.shape[-1] != n:
@@ -60,7 +64,7 @@ def check_broadcast(name, array, other_name, other):
         ) from None
 
 
-def positive(name, value):
+def positive(name: str, value: Any) -> float:
     """Return ``value`` as a finite positive float, or raise."""
     try:
         array = np.asarray(value)
@@ -74,7 +78,7 @@ def positive(name, value):
     return number
 
 
-def count(name, value, least=1):
+def count(name: str, value: Any, least: int = 1) -> int:
     """Return ``value`` as an integer of at least ``least``, or raise."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"{name} must be a whole number, not {value!r}")

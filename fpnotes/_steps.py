@@ -5,10 +5,13 @@ import numpy as np
 from fpnotes._floats import as_by_default
 from fpnotes._inputs import positive, rows_of, square_matrix
 from fpnotes._linear import bounded_by_norms, solve_bounded
+from fpnotes._types import ArrayLike, FloatArray
 from fpnotes.solvers import ConvergenceError, FixedPoint
 
 
-def check_step(W, point, error, lr):
+def check_step(
+    W: ArrayLike, point: FixedPoint, error: ArrayLike, lr: float
+) -> tuple[FloatArray, FloatArray, float]:
     """Check what every rule is given."""
     W = square_matrix("W", W)
     if not isinstance(point, FixedPoint):
@@ -29,7 +32,9 @@ def check_step(W, point, error, lr):
 
 
 @as_by_default()
-def linear_response(W, point, error):
+def linear_response(
+    W: FloatArray, point: FixedPoint, error: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return B = G⁻¹ − W and, one row per sample, e and x, or say why there is no one A = B⁻¹."""
     n = len(W)
     x, error = point.x.reshape(-1, n), error.reshape(-1, n)
@@ -53,7 +58,7 @@ def linear_response(W, point, error):
     return np.diag(1 / gain) - W, error, x
 
 
-def solve_unless_singular(K, right):
+def solve_unless_singular(K: FloatArray, right: FloatArray) -> FloatArray | None:
     """Return K⁻¹ right; None where K is singular, or so near it that half of the digits may be lost.
 
     K is I plus something, and rounding either counts; see ``fpnotes._linear.solve_bounded``.
@@ -70,7 +75,7 @@ def solve_unless_singular(K, right):
     return solved[0].T if accurate(*solved) else None
 
 
-def finite_step(dW):
+def finite_step(dW: FloatArray) -> FloatArray:
     """Return a rule's step, or raise: an infinite one would be noticed steps later, as something else."""
     if not np.isfinite(dW).all():
         raise FloatingPointError(

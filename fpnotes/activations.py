@@ -16,6 +16,7 @@ from autograd import elementwise_grad
 from autograd.extend import defjvp, defvjp, primitive
 
 from fpnotes._inputs import positive
+from fpnotes._types import FloatArray
 
 __all__ = ["Activation", "as_activation", "linear", "powerlaw", "relu", "softplus", "tanh"]
 
@@ -40,26 +41,26 @@ class Activation:
     name: str
     f: Callable[[Any], Any] = field(repr=False)
     gain: Callable[[Any], Any] = field(repr=False)
-    made_by: tuple | str = field(default=(), repr=False, compare=False, kw_only=True)
+    made_by: tuple[Any, ...] | str = field(default=(), repr=False, compare=False, kw_only=True)
     # Whether f and gain return a new array at every call and leave z alone, as the curves below do.
     _fresh: bool = field(default=False, init=False, repr=False, compare=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Check that both curves can be called."""
         for name, curve in (("f", self.f), ("gain", self.gain)):
             if not callable(curve):
                 raise TypeError(f"{name} must be an elementwise function, not {curve!r}")
 
-    def __call__(self, z):
+    def __call__(self, z: Any) -> Any:
         """Return the rate f(z), of z's shape."""
         return self.f(z)
 
-    def __reduce__(self):
+    def __reduce__(self) -> str | tuple[Any, ...]:
         """Pickle how to find the curve, so that ``linear`` is ``linear`` in another process."""
         return self.made_by or (Activation, (self.name, self.f, self.gain))
 
 
-def evaluate(activation, curve, z):
+def evaluate(activation: Activation, curve: Callable[[Any], Any], z: FloatArray) -> FloatArray:
     """Evaluate ``activation.f`` or ``activation.gain`` at an array z, and check what comes back.
 
     The value is a new array: a function of the user's may work in place on what it is given, keep it, or
@@ -106,7 +107,7 @@ def _curve(name, f, gain, made_by=None):
     return curve
 
 
-def powerlaw(p=2.0, k=1.0):
+def powerlaw(p: float = 2.0, k: float = 1.0) -> Activation:
     """Return the power-law curve f(z) = k [z]₊^p, supralinear for p > 1.
 
     Parameters
@@ -142,13 +143,17 @@ def powerlaw(p=2.0, k=1.0):
 Curve = str | Activation | Callable[[Any], Any]
 
 #: f(z) = z.
-linear = _curve("linear", lambda z: 1.0 * z, lambda z: np.ones_like(z))
+linear: Activation = _curve("linear", lambda z: 1.0 * z, lambda z: np.ones_like(z))
 #: f(z) = tanh z, with gain 1 − f².
-tanh = _curve("tanh", np.tanh, lambda z: 1 - tanh.f(z) ** 2)
+tanh: Activation = _curve("tanh", np.tanh, lambda z: 1 - tanh.f(z) ** 2)
 #: f(z) = max(z, 0), with gain 0 at its kink.
-relu = _curve("relu", lambda z: np.maximum(z, 0.0), lambda z: np.where(z > 0, np.ones_like(z), 0.0))
+relu: Activation = _curve(
+    "relu", lambda z: np.maximum(z, 0.0), lambda z: np.where(z > 0, np.ones_like(z), 0.0)
+)
 #: f(z) = log(1 + eᶻ).
-softplus = _curve("softplus", lambda z: np.logaddexp(z, 0.0), lambda z: 0.5 * (1 + np.tanh(z / 2)))
+softplus: Activation = _curve(
+    "softplus", lambda z: np.logaddexp(z, 0.0), lambda z: 0.5 * (1 + np.tanh(z / 2))
+)
 
 NAMED = {curve.name: curve for curve in (linear, tanh, relu, softplus, powerlaw())}
 

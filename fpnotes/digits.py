@@ -18,6 +18,7 @@ import numpy as np
 
 from fpnotes._extras import needs
 from fpnotes._paths import full_path, writable_folder
+from fpnotes._types import Array
 
 __all__ = ["DigitImages", "load_digits"]
 
@@ -70,7 +71,7 @@ class DigitImages(NamedTuple):
 def load_digits(
     full: bool = False,
     *,
-    cache: str | os.PathLike | None = None,
+    cache: str | os.PathLike[str] | None = None,
     mirrors: Iterable[str] = MIRRORS,
 ) -> DigitImages:
     """Return the digits of MNIST: 10,000 for training, or all 60,000; and the whole test set, 10,000.
@@ -111,7 +112,7 @@ def load_digits(
 
 
 def fetch_digits(
-    table: Mapping[str, Checksums], cache: str | os.PathLike | None, mirrors: Iterable[str]
+    table: Mapping[str, Checksums], cache: str | os.PathLike[str] | None, mirrors: Iterable[str]
 ) -> DigitImages:
     """Return what the four files of a table hold, in its order; see :func:`load_digits`.
 
@@ -135,7 +136,7 @@ def fetch_digits(
     return as_images(arrays)
 
 
-def as_images(arrays) -> DigitImages:
+def as_images(arrays: Iterable[Array]) -> DigitImages:
     """Return images and labels as :class:`DigitImages`, each image flattened to a row."""
     return DigitImages(*(a.reshape(len(a), -1) if a.ndim == 3 else a for a in arrays))
 

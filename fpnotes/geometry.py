@@ -12,7 +12,7 @@ differentiated.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import autograd.numpy as np
 import numpy as onp
@@ -21,36 +21,47 @@ from autograd.tracer import getval
 
 from fpnotes._floats import as_by_default
 from fpnotes._inputs import count, positive, real_array
+from fpnotes._types import ArrayLike, FloatArray
 from fpnotes.network import SingularityError
 
 __all__ = ["Euclidean", "Reparameterized", "angle", "riemann_tensor"]
+
+
+class MetricLike(Protocol):
+    """An inner product at every W, for stacks of tangent vectors, that autograd can differentiate."""
+
+    def inner(self, W: Any, U: Any, V: Any, /) -> Any:
+        """Return ⟨U, V⟩_W."""
+        ...
 
 
 class _Metric(ABC):
     """What follows from ``inner``, ``exp`` and ``log`` in any metric."""
 
     @abstractmethod
-    def inner(self, W, U, V) -> Any: ...
+    def inner(self, W: FloatArray, U: FloatArray, V: FloatArray) -> Any: ...
 
     @abstractmethod
-    def exp(self, W, V) -> Any: ...
+    def exp(self, W: FloatArray, V: FloatArray) -> Any: ...
 
     @abstractmethod
-    def log(self, W0, W1) -> Any: ...
+    def log(self, W0: FloatArray, W1: FloatArray) -> Any: ...
 
     @as_by_default()
-    def norm(self, W, V):
+    def norm(self, W: FloatArray, V: FloatArray) -> FloatArray:
         """Return the length of V at W: √⟨V, V⟩_W."""
         unit = _unit(V)
         return unit * np.sqrt(self.inner(W, V / unit[..., None, None], V / unit[..., None, None]))
 
     @as_by_default()
-    def geodesic(self, W0, W1, t):
+    def geodesic(self, W0: FloatArray, W1: FloatArray, t: float) -> FloatArray:
         """Return the point a fraction t of the way along the geodesic from W0 to W1, (N, N)."""
         return self.exp(W0, t * self.log(W0, W1))
 
     @as_by_default()
-    def unit_ball(self, W, U, V, radius=1.0, points=201):
+    def unit_ball(
+        self, W: FloatArray, U: FloatArray, V: FloatArray, radius: float = 1.0, points: int = 201
+    ) -> FloatArray:
         """Return the tangent vectors aU + bV of a given length at W, as a closed curve of (a, b).
 
         Parameters
@@ -85,30 +96,31 @@ class _Metric(ABC):
 
 @dataclass(frozen=True)
 class Euclidean(_Metric):
-    """The metric that gradient descent takes for granted: ⟨U, V⟩ = tr(UᵀV), the same at every W."""
+    """The metric that gradient descent takes for granted: ⟨U, V⟩ = tr(UᵀV), the same at every W.
+    """
 
     @as_by_default()
-    def inner(self, W, U, V):
+    def inner(self, W: FloatArray, U: FloatArray, V: FloatArray) -> FloatArray:
         """Return ⟨U, V⟩_F."""
         return np.sum(U * V, axis=(-2, -1))
 
     @as_by_default()
-    def distance(self, W0, W1):
+    def distance(self, W0: FloatArray, W1: FloatArray) -> FloatArray:
         """Return ‖W1 − W0‖_F."""
         return self.norm(W0, W1 - W0)
 
     @as_by_default()
-    def gradient(self, W, euclidean_gradient):
+    def gradient(self, W: FloatArray, euclidean_gradient: FloatArray) -> FloatArray:
         """Return the gradient of J at W: the Euclidean one itself, a copy."""
         return 1.0 * euclidean_gradient
 
     @as_by_default()
-    def exp(self, W, V):
+    def exp(self, W: FloatArray, V: FloatArray) -> FloatArray:
         """Return where the geodesic that leaves W along V is after unit time: W + V."""
         return W + V
 
     @as_by_default()
-    def log(self, W0, W1):
+    def log(self, W0: FloatArray, W1: FloatArray) -> FloatArray:
         """Return the tangent vector at W0 whose geodesic reaches W1 in unit time: W1 − W0."""
         return W1 - W0
 
@@ -128,9 +140,13 @@ class Reparameterized(_Metric):
     response there.
     """
 
-    gain: onp.ndarray | None = None
+    gain: FloatArray | None = None
 
-    def __post_init__(self):
+    if TYPE_CHECKING:  # what it takes is wider than what it holds
+
+        def __init__(self, gain: ArrayLike | None = None) -> None: ...
+
+    def __post_init__(self) -> None:
         """Check the gains, and copy them."""
         if self.gain is not None:
             gain = real_array("gain", self.gain)
@@ -139,40 +155,40 @@ class Reparameterized(_Metric):
             object.__setattr__(self, "gain", gain.copy())
 
     @as_by_default()
-    def B(self, W):
+    def B(self, W: FloatArray) -> FloatArray:
         """Return B = G⁻¹ − W, (N, N)."""
         inverse_gain = onp.ones(len(W)) if self.gain is None else 1 / self.gain
         return onp.diag(inverse_gain) - W
 
     @as_by_default()
-    def A(self, W):
+    def A(self, W: FloatArray) -> FloatArray:
         """Return the response matrix A = (G⁻¹ − W)⁻¹, (N, N): the flat coordinate of W."""
         return _solve(self.B(W), onp.eye(len(W)))
 
     @as_by_default()
-    def weights(self, A):
+    def weights(self, A: FloatArray) -> FloatArray:
         """Return the W whose response matrix is A, (N, N): the inverse of :meth:`A`."""
         return self.B(_solve(A, onp.eye(len(A))))
 
     @as_by_default()
-    def push(self, W, V):
+    def push(self, W: FloatArray, V: FloatArray) -> FloatArray:
         """Return dA = A V A, (N, N): what a change V of the weights does to the response."""
         A = self.A(W)
         return A @ V @ A
 
     @as_by_default()
-    def inner(self, W, U, V):
+    def inner(self, W: FloatArray, U: FloatArray, V: FloatArray) -> FloatArray:
         """Return ⟨U, V⟩_W = ⟨A U A, A V A⟩_F."""
         A = self.A(W)
         return np.sum((A @ U @ A) * (A @ V @ A), axis=(-2, -1))
 
     @as_by_default()
-    def distance(self, W0, W1):
+    def distance(self, W0: FloatArray, W1: FloatArray) -> FloatArray:
         """Return d(W0, W1) = ‖A(W1) − A(W0)‖_F."""
         return Euclidean().distance(self.A(W0), self.A(W1))
 
     @as_by_default()
-    def gradient(self, W, euclidean_gradient):
+    def gradient(self, W: FloatArray, euclidean_gradient: FloatArray) -> FloatArray:
         """Return the Riemannian gradient B Bᵀ ∇J Bᵀ B, (N, N), from the Euclidean ∇J at W.
 
         It is the vector with ⟨grad J, V⟩_W = ⟨∇J, V⟩_F for every V (book: eq-riemannian-gradient).
@@ -181,7 +197,7 @@ class Reparameterized(_Metric):
         return B @ (B.T @ euclidean_gradient @ B.T) @ B
 
     @as_by_default()
-    def exp(self, W, V):
+    def exp(self, W: FloatArray, V: FloatArray) -> FloatArray:
         """Return where the geodesic that leaves W along V is after unit time, (N, N).
 
         In A that is A + A V A = A(B + V)A, and so the new B is B(B + V)⁻¹B (book: eq-exp).
@@ -190,7 +206,7 @@ class Reparameterized(_Metric):
         return self.B(B @ _solve(B + V, B))
 
     @as_by_default()
-    def log(self, W0, W1):
+    def log(self, W0: FloatArray, W1: FloatArray) -> FloatArray:
         """Return the tangent vector at W0 whose geodesic reaches W1: B₀A₁B₀ − B₀, (N, N)."""
         B0, B1 = self.B(W0), self.B(W1)
         return B0 @ _solve(B1, B0) - B0
@@ -215,7 +231,7 @@ def _solve(matrix, right):
 
 
 @as_by_default()
-def angle(U, V):
+def angle(U: ArrayLike, V: ArrayLike) -> float:
     """Return the angle between two updates, in degrees, under the Frobenius inner product.
 
     Raises
@@ -228,16 +244,16 @@ def angle(U, V):
         raise ValueError(f"U and V must have one shape, not {U.shape} and {V.shape}")
     if not (U.any() and V.any()):
         raise ValueError("U and V must not be zero: the angle to a zero update is undefined")
-    U, V = U / _unit(U, axis=None), V / _unit(V, axis=None)
+    u, v = U / _unit(U, axis=None), V / _unit(V, axis=None)
     # Kahan's formula keeps the digits of a small angle that arccos loses.
-    u_hat, v_hat = U / onp.linalg.norm(U), V / onp.linalg.norm(V)
+    u_hat, v_hat = u / onp.linalg.norm(u), v / onp.linalg.norm(v)
     return float(
         onp.degrees(2 * onp.arctan2(onp.linalg.norm(u_hat - v_hat), onp.linalg.norm(u_hat + v_hat)))
     )
 
 
 @as_by_default()
-def riemann_tensor(metric, W):
+def riemann_tensor(metric: MetricLike, W: ArrayLike) -> FloatArray:
     """Return the Riemann curvature tensor R^l_ijk of a metric at W, by automatic differentiation.
 
     The coordinates are the N² entries of W, row by row. A metric is flat exactly when this tensor is

@@ -20,6 +20,7 @@ from fpnotes._inputs import rows_of, square_matrix
 from fpnotes._iterations import Anderson, Relaxation, iterate
 from fpnotes._linear import solve_bounded
 from fpnotes._rows import chunks, largest
+from fpnotes._types import ArrayLike, FloatArray, Method
 from fpnotes.activations import Curve, as_activation
 from fpnotes.solvers import ConvergenceError, solve
 
@@ -34,8 +35,15 @@ PROBE = 1e-2
 
 
 def fixed_point(
-    W, x, activation: Curve = "tanh", *, r0=None, tol=None, max_steps=1000, method="auto"
-):
+    W: ArrayLike,
+    x: ArrayLike,
+    activation: Curve = "tanh",
+    *,
+    r0: ArrayLike | None = None,
+    tol: float | None = None,
+    max_steps: int = 1000,
+    method: Method = "auto",
+) -> FloatArray:
     """Return the fixed point r = f(W r + x), differentiable by autograd in W and x.
 
     Parameters
@@ -132,7 +140,14 @@ defjvp(
 )
 
 
-def resolvent(W, gain, b, *, transpose=False, tol=None):
+def resolvent(
+    W: FloatArray,
+    gain: FloatArray,
+    b: FloatArray,
+    *,
+    transpose: bool = False,
+    tol: float | None = None,
+) -> FloatArray:
     """Solve (I − GW) u = b, or (I − GW)ᵀ u = b, for every sample; differentiable in W, gain and b.
 
     Parameters

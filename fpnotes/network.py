@@ -7,27 +7,30 @@ matrix of gains: everything about stability is a statement about the *effective 
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fpnotes._floats import as_by_default
 from fpnotes._inputs import check_broadcast, count, positive, rows_of, square_matrix
 from fpnotes._linear import stacks
-from fpnotes.activations import Activation, as_activation, evaluate, tanh
+from fpnotes._types import ArrayLike, BoolArray, FloatArray
+from fpnotes.activations import Activation, Curve, as_activation, evaluate, tanh
 
 __all__ = ["RateNetwork", "SingularityError", "distance_to_singularity", "spectral_abscissa"]
 
 
 class SingularityError(ValueError):
-    """The weights are at, or a step lands on, a singularity: det(I − GW) = 0, and A is infinite."""
+    """The weights are at, or a step lands on, a singularity: det(I − GW) = 0, and A is infinite.
+    """
 
 
-def effective_weights(W, gain=None):
+def effective_weights(W: FloatArray, gain: FloatArray | None = None) -> FloatArray:
     """Return GW, shape (..., N, N), for gains (..., N); W itself when gain is None."""
     return W if gain is None else gain[..., :, None] * W
 
 
-def spectral_abscissa(W, gain=None):
+def spectral_abscissa(W: ArrayLike, gain: ArrayLike | None = None) -> FloatArray:
     """Return the largest real part of an eigenvalue of GW, shape (...).
 
     A fixed point is stable when this is below 1 (book: thm-stability), and the nearer it is to 1,
@@ -47,7 +50,7 @@ def spectral_abscissa(W, gain=None):
     return _per_sample(_abscissas, W, gain)
 
 
-def distance_to_singularity(W, gain=None):
+def distance_to_singularity(W: ArrayLike, gain: ArrayLike | None = None) -> FloatArray:
     """Return the size of the smallest change of W that makes I − GW singular, shape (...).
 
     With the gains held, the smallest ‖ΔW‖_F for which det(I − G(W + ΔW)) = 0 is 1/‖A‖₂, one over
@@ -117,11 +120,15 @@ class RateNetwork:
         If W is not a finite real square matrix, tau is not positive, or activation is unknown.
     """
 
-    W: np.ndarray
+    W: FloatArray
     activation: Activation = tanh
     tau: float = 1.0
 
-    def __post_init__(self):
+    if TYPE_CHECKING:  # what it takes is wider than what it holds
+
+        def __init__(self, W: ArrayLike, activation: Curve = tanh, tau: float = 1.0) -> None: ...
+
+    def __post_init__(self) -> None:
         """Check the arguments, and take names and lists for what they stand for."""
         # A copy, so that training on W elsewhere cannot change this network.
         object.__setattr__(self, "W", square_matrix("W", self.W).copy())
@@ -129,19 +136,19 @@ class RateNetwork:
         object.__setattr__(self, "tau", positive("tau", self.tau))
 
     @property
-    def n(self):
+    def n(self) -> int:
         """Number of neurons N."""
         return self.W.shape[0]
 
     @as_by_default()
-    def drive(self, r, x):
+    def drive(self, r: ArrayLike, x: ArrayLike) -> FloatArray:
         """Return the net input z = W r + x, shape (..., N), for rates r and inputs x (..., N)."""
         r, x = rows_of("r", r, self.n), rows_of("x", x, self.n)
         check_broadcast("r", r, "x", x)
         return r @ self.W.T + x
 
     @as_by_default()
-    def velocity(self, r, x):
+    def velocity(self, r: ArrayLike, x: ArrayLike) -> FloatArray:
         """Return dr/dt = (−r + f(W r + x))/τ, shape (..., N)."""
         return (self._rate(self.drive(r, x)) - r) / self.tau
 
@@ -149,30 +156,39 @@ class RateNetwork:
         return evaluate(self.activation, self.activation, z)
 
     @as_by_default()
-    def gain(self, r, x):
+    def gain(self, r: ArrayLike, x: ArrayLike) -> FloatArray:
         """Return the gains g = f′(W r + x), shape (..., N)."""
         return evaluate(self.activation, self.activation.gain, self.drive(r, x))
 
     @as_by_default()
-    def jacobian(self, r, x):
+    def jacobian(self, r: ArrayLike, x: ArrayLike) -> FloatArray:
         """Return the Jacobian of the dynamics (−I + GW)/τ at r, shape (..., N, N)."""
         GW = effective_weights(self.W, self.gain(r, x))
         return (GW - np.eye(self.n, dtype=GW.dtype)) / self.tau
 
-    def spectral_abscissa(self, r, x):
+    def spectral_abscissa(self, r: ArrayLike, x: ArrayLike) -> FloatArray:
         """Return the largest real part of an eigenvalue of GW at r; see :func:`spectral_abscissa`."""
         return spectral_abscissa(self.W, self.gain(r, x))
 
-    def stable(self, r, x):
+    def stable(self, r: ArrayLike, x: ArrayLike) -> BoolArray:
         """Return whether the dynamics return to r after a small push: spectral abscissa below 1."""
         return self.spectral_abscissa(r, x) < 1
 
-    def distance_to_singularity(self, r, x):
+    def distance_to_singularity(self, r: ArrayLike, x: ArrayLike) -> FloatArray:
         """Return the distance at r; see :func:`distance_to_singularity`."""
         return distance_to_singularity(self.W, self.gain(r, x))
 
     @as_by_default()
-    def simulate(self, x, duration, r0=None, *, samples=201, rtol=1e-6, atol=1e-9):
+    def simulate(
+        self,
+        x: ArrayLike,
+        duration: float,
+        r0: ArrayLike | None = None,
+        *,
+        samples: int = 201,
+        rtol: float = 1e-6,
+        atol: float = 1e-9,
+    ) -> tuple[FloatArray, FloatArray]:
         """Integrate the dynamics under a constant input.
 
         Parameters

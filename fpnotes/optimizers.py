@@ -13,9 +13,7 @@ first is the heavy ball of that metric, whatever coordinates it is computed in. 
 in any metric: it divides entry by entry, and entries belong to coordinates.
 """
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -23,12 +21,15 @@ from fpnotes._identity import readable
 from fpnotes._inputs import positive, real_array
 from fpnotes._state import rule_name
 from fpnotes._steps import check_step, linear_response, solve_unless_singular
+from fpnotes._types import ArrayLike, FloatArray, IntArray
 from fpnotes.network import SingularityError
+from fpnotes.rules import Rule
+from fpnotes.solvers import FixedPoint
 
 __all__ = ["Adam", "Dale", "InResponse", "Momentum", "response_step"]
 
 
-def proportional_to_lr(rule):
+def proportional_to_lr(rule: Rule) -> bool:
     """Return whether a rule's step is η times something that does not depend on η.
 
     A rule whose step is not says so by an attribute ``proportional_to_lr = False``. It is looked up
@@ -42,22 +43,22 @@ def proportional_to_lr(rule):
 class FromRule:
     """What rules made from a rule have in common: a name, by which sweep tells them apart."""
 
-    rule: Callable[..., Any]
+    rule: Rule
     parameters: tuple[str, ...] = ()
-    keeps_proportion = True  # of the step to lr, where the rule inside has it
+    keeps_proportion: bool = True  # of the step to lr, where the rule inside has it
 
     @property
-    def proportional_to_lr(self):
+    def proportional_to_lr(self) -> bool:
         """Whether the step is η times something that does not depend on η."""
         return self.keeps_proportion and proportional_to_lr(self.rule)
 
-    def __init__(self, rule, suffix):
+    def __init__(self, rule: Rule, suffix: str):
         if not callable(rule):
             raise TypeError(f"rule must be a function of (W, point, error, lr), not {rule!r}")
         self.rule = rule
-        self.__name__ = readable(rule) + suffix
+        self.__name__: str = readable(rule) + suffix
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         """Return how it was made; what it remembers is left out."""
         rule = repr(self.rule) if isinstance(self.rule, FromRule) else readable(self.rule)
         parameters = [f"{name}={readable(getattr(self, name))}" for name in self.parameters]
@@ -82,14 +83,16 @@ class Momentum(FromRule):
         When β is out of range, or the rule cannot be called.
     """
 
-    parameters = ("beta",)
+    parameters: tuple[str, ...] = ("beta",)
 
-    def __init__(self, rule, beta=0.9):
+    def __init__(self, rule: Rule, beta: float = 0.9):
         super().__init__(rule, "+momentum")
-        self.beta = _fraction("beta", beta)
-        self.step = None
+        self.beta: float = _fraction("beta", beta)
+        self.step: FloatArray | None = None
 
-    def __call__(self, W, point, error, lr):
+    def __call__(
+        self, W: FloatArray, point: FixedPoint, error: FloatArray, lr: float
+    ) -> FloatArray:
         """Return dW, (N, N), and remember it."""
         dW = self.rule(W, point, error, lr)
         # Copies: the rule may use its array again, and the caller this one.
@@ -124,9 +127,9 @@ class Adam(FromRule):
         from one of them, or one of yours with an attribute ``proportional_to_lr = False``.
     """
 
-    parameters = ("beta1", "beta2", "epsilon")
+    parameters: tuple[str, ...] = ("beta1", "beta2", "epsilon")
 
-    def __init__(self, rule, beta1=0.9, beta2=0.999, epsilon=1e-8):
+    def __init__(self, rule: Rule, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8):
         super().__init__(rule, "+adam")
         if not proportional_to_lr(rule):
             name = repr(rule) if isinstance(rule, FromRule) else rule_name(rule)
@@ -135,11 +138,16 @@ class Adam(FromRule):
                 "use Adam(linearized), or put Adam inside, as in InResponse(Adam(response_step)) or "
                 "Dale(Adam(linearized), signs)"
             )
-        self.beta1, self.beta2 = _fraction("beta1", beta1), _fraction("beta2", beta2)
-        self.epsilon = positive("epsilon", epsilon)
-        self.mean, self.square, self.taken = 0.0, 0.0, 0
+        self.beta1: float = _fraction("beta1", beta1)
+        self.beta2: float = _fraction("beta2", beta2)
+        self.epsilon: float = positive("epsilon", epsilon)
+        self.mean: float | FloatArray = 0.0
+        self.square: float | FloatArray = 0.0
+        self.taken: int = 0
 
-    def __call__(self, W, point, error, lr):
+    def __call__(
+        self, W: FloatArray, point: FixedPoint, error: FloatArray, lr: float
+    ) -> FloatArray:
         """Return dW, (N, N), and remember both means."""
         lr = positive("lr", lr)
         step = self.rule(W, point, error, 1.0)
@@ -151,7 +159,7 @@ class Adam(FromRule):
         return lr * mean / (np.sqrt(square) + self.epsilon)
 
 
-def response_step(W, point, error, lr):
+def response_step(W: ArrayLike, point: FixedPoint, error: ArrayLike, lr: float) -> FloatArray:
     """Return the step of gradient descent in A, −η ∇_A J = −η Σ e xᵀ, (N, N): a change of A, not of W.
 
     Book: eq-gradient-A. :class:`InResponse` carries it to W.
@@ -188,12 +196,14 @@ class InResponse(FromRule):
     half of the digits would be lost.
     """
 
-    keeps_proportion = False
+    keeps_proportion: bool = False
 
-    def __init__(self, step):
+    def __init__(self, step: Rule):
         super().__init__(step, "")
 
-    def __call__(self, W, point, error, lr):
+    def __call__(
+        self, W: FloatArray, point: FixedPoint, error: FloatArray, lr: float
+    ) -> FloatArray:
         """Return dW, (N, N)."""
         W, error, lr = check_step(W, point, error, lr)
         B = linear_response(W, point, error)[0]
@@ -223,17 +233,19 @@ class Dale(FromRule):
     A call raises ValueError when W does not obey the law to begin with.
     """
 
-    parameters = ("signs",)
-    keeps_proportion = False  # a step is cut off where a weight would change its sign
+    parameters: tuple[str, ...] = ("signs",)
+    keeps_proportion: bool = False  # a step is cut off where a weight would change its sign
 
-    def __init__(self, rule, signs):
+    def __init__(self, rule: Rule, signs: ArrayLike):
         super().__init__(rule, "+dale")
         signs = real_array("signs", signs)
         if signs.ndim != 1 or not (np.abs(signs) == 1).all():
             raise ValueError("signs must be an (N,) array of +1 and −1, one for each neuron")
-        self.signs = signs.astype(np.int8)
+        self.signs: IntArray = signs.astype(np.int8)
 
-    def __call__(self, W, point, error, lr):
+    def __call__(
+        self, W: FloatArray, point: FixedPoint, error: FloatArray, lr: float
+    ) -> FloatArray:
         """Return dW, (N, N), such that W + dW obeys the law exactly."""
         W = real_array("W", W)
         if W.ndim != 2 or W.shape[1] != len(self.signs):

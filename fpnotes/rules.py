@@ -11,16 +11,20 @@ as :func:`reparameterized` does. A rule made from another passes the attribute o
 """
 
 from functools import reduce
+from typing import Protocol
 
 import numpy as np
 
 from fpnotes._inputs import square_matrix
 from fpnotes._rows import parts
 from fpnotes._steps import check_step, finite_step, linear_response, solve_unless_singular
+from fpnotes._types import ArrayLike, FloatArray
 from fpnotes.implicit import resolvent
 from fpnotes.network import SingularityError
+from fpnotes.solvers import FixedPoint
 
 __all__ = [
+    "Rule",
     "gradient",
     "linearized",
     "linearized_without_gains",
@@ -30,7 +34,24 @@ __all__ = [
 ]
 
 
-def gradient(W, point, error, lr, *, tol=None):
+class Rule(Protocol):
+    """What a learning rule is: any function that can be called in this way.
+
+    It takes the weights, the fixed points at them, ∂J/∂r there and the learning rate η, and returns the
+    change of the weights, as the module says. The names of the arguments are free: they are given by
+    position.
+    """
+
+    def __call__(
+        self, W: FloatArray, point: FixedPoint, error: FloatArray, lr: float, /
+    ) -> FloatArray:
+        """Return dW, (N, N)."""
+        ...
+
+
+def gradient(
+    W: ArrayLike, point: FixedPoint, error: ArrayLike, lr: float, *, tol: float | None = None
+) -> FloatArray:
     """Return the gradient rule's update ΔW₁ = −η Σ (Gλ) rᵀ, with (I − GW)ᵀλ = e.
 
     This is steepest descent on J in the Euclidean metric on W; in this form it is recurrent
@@ -71,7 +92,7 @@ def gradient(W, point, error, lr, *, tol=None):
     return _sum_of_outer(factors, point, error, lr)
 
 
-def reparameterized(W, point, error, lr):
+def reparameterized(W: ArrayLike, point: FixedPoint, error: ArrayLike, lr: float) -> FloatArray:
     """Return the reparameterized rule's update ΔW₂ = B − (B⁻¹ − η ∇_A J)⁻¹, with B = G⁻¹ − W.
 
     It is the step that gradient descent on the response matrix A = B⁻¹ takes, seen in W. With samples
@@ -120,7 +141,7 @@ def reparameterized(W, point, error, lr):
         return finite_step(-lr * (solved if left is None else left @ solved))
 
 
-def linearized(W, point, error, lr):
+def linearized(W: ArrayLike, point: FixedPoint, error: ArrayLike, lr: float) -> FloatArray:
     """Return the linearized rule's update ΔW₃ = −η Σ [(I − WG)Ge][(I − GW)ᵀ(I − GW)r]ᵀ.
 
     In a linear network, where G = I, it is ΔW₂ to first order in η, −ηB ∇_A J B. No inverse and no
@@ -150,7 +171,9 @@ def linearized(W, point, error, lr):
     return _sum_of_outer(factors, point, error, lr)
 
 
-def linearized_without_gains(W, point, error, lr):
+def linearized_without_gains(
+    W: ArrayLike, point: FixedPoint, error: ArrayLike, lr: float
+) -> FloatArray:
     """Return ΔW₄ = −η Σ [(I − WG)e][(I − WG)ᵀ(I − WG)r]ᵀ, a later variant of ΔW₃.
 
     It stands in the repository of [ZR24]'s authors and drops gains from :func:`linearized`, whose
@@ -165,7 +188,7 @@ def linearized_without_gains(W, point, error, lr):
     return _sum_of_outer(factors, point, error, lr)
 
 
-def without_transport(W, point, error, lr):
+def without_transport(W: ArrayLike, point: FixedPoint, error: ArrayLike, lr: float) -> FloatArray:
     """Return ΔW_s = −η Σ [(I − WG)Ge] rᵀ, which needs no transposed weight and no second settling.
 
     The receiver's factor is that of :func:`linearized`, the sender's that of :func:`gradient`. Each sample's
@@ -195,7 +218,14 @@ def without_transport(W, point, error, lr):
     return _sum_of_outer(factors, point, error, lr)
 
 
-def natural(W, point, error, lr, *, covariance=None):
+def natural(
+    W: ArrayLike,
+    point: FixedPoint,
+    error: ArrayLike,
+    lr: float,
+    *,
+    covariance: ArrayLike | None = None,
+) -> FloatArray:
     """Return the natural gradient's update −ηB ∇_A J Σ⁻¹B, with Σ the second moment of the inputs.
 
     This is steepest descent under the Fisher metric of r ~ N(Ax, σ²I); for white inputs it is ΔW₃ with

@@ -7,12 +7,14 @@ residual of the very r that is returned. A sample that fails neither spoils the 
 import warnings
 from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from fpnotes._batch import METHODS, Batch
 from fpnotes._certificate import Certificate, tolerance
 from fpnotes._inputs import count, rows_of, square_matrix
+from fpnotes._types import ArrayLike, BoolArray, FloatArray, IntArray, Method, OnFailure
 from fpnotes.activations import Curve, as_activation, evaluate
 from fpnotes.network import spectral_abscissa
 
@@ -20,11 +22,12 @@ __all__ = ["ConvergenceError", "FixedPoint", "solve"]
 
 
 class ConvergenceError(RuntimeError):
-    """Some samples did not reach a fixed point; ``point`` holds what was reached."""
+    """Some samples did not reach a fixed point; ``point`` holds what was reached.
+    """
 
-    def __init__(self, message, point=None):
+    def __init__(self, message: str, point: "FixedPoint | None" = None):
         super().__init__(message)
-        self.point = point
+        self.point: FixedPoint | None = point
 
 
 def _read_only(a):
@@ -60,23 +63,23 @@ class FixedPoint:
         Evaluations of f(W r + x) that each sample took to find r; 0 where one linear solve did.
     """
 
-    r: np.ndarray
-    gain: np.ndarray
-    x: np.ndarray
-    recurrent: np.ndarray
-    W: np.ndarray
-    residual: np.ndarray
-    converged: np.ndarray
-    steps: np.ndarray
+    r: FloatArray
+    gain: FloatArray
+    x: FloatArray
+    recurrent: FloatArray
+    W: FloatArray
+    residual: FloatArray
+    converged: BoolArray
+    steps: IntArray
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Copy whatever can still be written to."""
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, np.ndarray) and value.flags.writeable:
                 object.__setattr__(self, field.name, _read_only(value.copy()))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         """Return one line: how large the network and the batch are, and how the solve went."""
         n, m = len(self.W), np.size(self.converged)
         return (
@@ -85,7 +88,7 @@ class FixedPoint:
             f"largest residual {np.max(self.residual, initial=0):.3g})"
         )
 
-    def __getitem__(self, samples):
+    def __getitem__(self, samples: Any) -> "FixedPoint":
         """Return the FixedPoint of some of the samples, of the same W.
 
         Parameters
@@ -115,7 +118,7 @@ class FixedPoint:
         )
 
     @cached_property
-    def spectral_abscissa(self):
+    def spectral_abscissa(self) -> FloatArray:
         """Largest real part of an eigenvalue of GW, shape (...); NaN where GW is not finite.
 
         Computed when first asked for.
@@ -128,7 +131,7 @@ class FixedPoint:
         return _read_only(abscissa.reshape(self.converged.shape))[()]
 
     @property
-    def stable(self):
+    def stable(self) -> BoolArray:
         """Whether the network, pushed slightly off r, returns to it: bool, shape (...).
 
         A fixed point is stable when the spectral abscissa is below 1. Where the solve did not converge
@@ -138,16 +141,16 @@ class FixedPoint:
 
 
 def solve(
-    W,
-    x,
+    W: ArrayLike,
+    x: ArrayLike,
     activation: Curve = "tanh",
     *,
-    r0=None,
-    tol=None,
-    max_steps=1000,
-    method="auto",
-    on_failure="raise",
-):
+    r0: ArrayLike | None = None,
+    tol: float | None = None,
+    max_steps: int = 1000,
+    method: Method = "auto",
+    on_failure: OnFailure = "raise",
+) -> FixedPoint:
     """Find r = f(W r + x) for every sample of a batch.
 
     By default a sample is first relaxed, r ← f(W r + x). If that is slow, Anderson acceleration takes

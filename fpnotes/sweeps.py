@@ -1,12 +1,14 @@
 """Sweeps: a training run for every rule, learning rate and seed, each kept as soon as it is finished."""
 
+import os
 import pickle
 import re
 import traceback
 import warnings
-from collections.abc import Iterable, Mapping
-from concurrent.futures import CancelledError, as_completed
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import CancelledError, Executor, as_completed
 from contextlib import closing
+from typing import Any
 
 from fpnotes._blas import one_blas_thread
 from fpnotes._identity import readable
@@ -14,6 +16,7 @@ from fpnotes._inputs import count, positive
 from fpnotes._paths import writable_folder
 from fpnotes._progress import progress_bar
 from fpnotes._runs import address, describe, file_name, find_files, load_run
+from fpnotes.tasks import TaskLike
 from fpnotes.training import History, train
 
 __all__ = ["SweepError", "sweep"]
@@ -33,22 +36,28 @@ class SweepError(RuntimeError):
         ``{(rule's name, lr, seed): exception}`` of the others. Each exception has a note that names its run.
     """
 
-    def __init__(self, message, runs=None, failures=None):
+    def __init__(
+        self,
+        message: str,
+        runs: dict[Key, History] | None = None,
+        failures: dict[Key, Exception] | None = None,
+    ):
         super().__init__(message)
-        self.runs, self.failures = runs or {}, failures or {}
+        self.runs: dict[Key, History] = runs or {}
+        self.failures: dict[Key, Exception] = failures or {}
 
 
 def sweep(
-    task,
-    rates,
-    steps,
+    task: TaskLike | Callable[[Any], TaskLike],
+    rates: Mapping[Any, Iterable[float | Callable[[int], float]]],
+    steps: int,
     *,
-    seeds=(None,),
-    folder=None,
-    executor=None,
-    progress=True,
-    settings="",
-    **options,
+    seeds: Iterable[int | None] = (None,),
+    folder: str | os.PathLike[str] | None = None,
+    executor: Executor | None = None,
+    progress: bool = True,
+    settings: str = "",
+    **options: Any,
 ) -> dict[Key, History]:
     """Train once for every rule, learning rate and seed, on as many cores or machines as there are.
 
@@ -258,7 +267,7 @@ def _raise(error):
     raise error
 
 
-def _run(task, rule, lr, seed, steps, path, line, options):
+def _run(task: Any, rule, lr, seed, steps, path, line, options):
     """Train once; return the finished run, and why it could not be kept in its file, or None."""
     with one_blas_thread():
         task = task(seed) if callable(task) else task

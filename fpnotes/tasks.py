@@ -1,13 +1,13 @@
 """What a network is to learn: inputs, targets, a loss, and the weights that training starts from.
 
-A task is anything with ``W0``, ``activation``, ``batches(rng)``, ``loss(r, y)`` and
-``error(r, y)``. The batches it yields depend on ``rng`` alone, so that a seed gives them again. The plain
-:class:`Task` is given its loss as a function and leaves ∂J/∂r to autograd, so that a new task is one
-function.
+A task is anything with the attributes of :class:`TaskLike`. The batches it yields depend on ``rng`` alone,
+so that a seed gives them again. The plain :class:`Task` is given its loss as a function and leaves ∂J/∂r to
+autograd, so that a new task is one function.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import autograd.numpy as anp
 import numpy as np
@@ -15,11 +15,49 @@ from autograd import grad
 from autograd.tracer import getval
 
 from fpnotes._inputs import count, rows_of, square_matrix
-from fpnotes.activations import Activation, as_activation
+from fpnotes._types import Array, ArrayLike, FloatArray, IntArray
+from fpnotes.activations import Activation, Curve, as_activation, linear, tanh
 from fpnotes.digits import load_digits
-from fpnotes.solvers import solve
+from fpnotes.solvers import FixedPoint, solve
 
-__all__ = ["Digits", "LinearRegression", "Task", "cross_entropy", "mean_squared_error"]
+__all__ = [
+    "Digits",
+    "LinearRegression",
+    "Task",
+    "TaskLike",
+    "cross_entropy",
+    "mean_squared_error",
+]
+
+Loss = Callable[[Any, Any], Any]
+
+
+class TaskLike(Protocol):
+    """What :func:`fpnotes.training.train` asks of a task: any object with these attributes is one.
+    """
+
+    @property
+    def W0(self) -> ArrayLike:
+        """Weights before training, (N, N)."""
+        ...
+
+    @property
+    def activation(self) -> Curve:
+        """The f–I curve, as :func:`fpnotes.activations.as_activation` takes it."""
+        ...
+
+    @property
+    def loss(self) -> Loss:
+        """``loss(r, y)`` returns J, a number, for rates r of shape (m, N) and the targets of their batch."""
+        ...
+
+    def batches(self, rng: np.random.Generator, /) -> Iterator[tuple[ArrayLike, Any]]:
+        """Yield inputs, (m, N), and targets of each training step, without end; random by ``rng`` alone."""
+        ...
+
+    def error(self, r: FloatArray, y: Any, /) -> ArrayLike:
+        """Return ∂J/∂r, (m, N)."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,13 +85,19 @@ class Task:
         When shapes do not match, there are no samples, or W0 or x is not finite.
     """
 
-    W0: np.ndarray
-    x: np.ndarray
-    y: np.ndarray
-    loss: Callable
-    activation: Activation | str | Callable = "tanh"
+    W0: FloatArray
+    x: FloatArray
+    y: Array
+    loss: Loss
+    activation: Activation = tanh
 
-    def __post_init__(self):
+    if TYPE_CHECKING:  # what it takes is wider than what it holds
+
+        def __init__(
+            self, W0: ArrayLike, x: ArrayLike, y: ArrayLike, loss: Loss, activation: Curve = tanh
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
         """Check what was given."""
         W0 = square_matrix("W0", self.W0)
         x = rows_of("x", self.x, len(W0))
@@ -79,40 +123,46 @@ class Task:
                 value.flags.writeable = False
             object.__setattr__(self, name, value)
 
-    def batches(self, rng) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def batches(self, rng: np.random.Generator) -> Iterator[tuple[FloatArray, Array]]:
         """Yield the inputs and targets of each training step, without end: here all, at every step."""
         while True:
             yield self.x, self.y
 
-    def error(self, r, y):
+    def error(self, r: FloatArray, y: Array) -> FloatArray:
         """Return ∂J/∂r, (m, N), by autograd."""
         return grad(self.loss)(r, y)
 
 
-def mean_squared_error(r, y):
-    """Return J = (1/m) Σ ‖rʲ − yʲ‖², the mean over samples of the summed squares."""
+def mean_squared_error(r: FloatArray, y: Array) -> float:
+    """Return J = (1/m) Σ ‖rʲ − yʲ‖², the mean over samples of the summed squares.
+    """
     return ((r - y) ** 2).sum() / len(r)
 
 
 @dataclass(frozen=True, eq=False)
 class LinearRegression(Task):
-    """Learn the linear map x ↦ y with a linear recurrent network; [ZR24] section 3."""
+    """Learn the linear map x ↦ y with a linear recurrent network; [ZR24] section 3.
+    """
 
-    loss: Callable = field(init=False, repr=False)
-    activation: Activation | str | Callable = field(default="linear", init=False)
+    loss: Loss = field(init=False, repr=False)
+    activation: Activation = field(default=linear, init=False)
 
-    def __post_init__(self):
+    if TYPE_CHECKING:
+
+        def __init__(self, W0: ArrayLike, x: ArrayLike, y: ArrayLike) -> None: ...
+
+    def __post_init__(self) -> None:
         """Check that targets are rates."""
         self._set(loss=mean_squared_error)
         super().__post_init__()
         self._set(y=rows_of("y", self.y, len(self.W0)))
 
-    def error(self, r, y):
+    def error(self, r: FloatArray, y: Array) -> FloatArray:
         """Return ∂J/∂r = 2(r − y)/m, (m, N)."""
         return 2 * (r - y) / len(r)
 
     @classmethod
-    def published(cls, n=200, m=100):
+    def published(cls, n: int = 200, m: int = 100) -> Self:
         """Return the regression of [ZR24], drawn in the authors' order from their seed, 2023.
 
         A network of weights 0.5·randn/√n responds to 0.1·randn inputs, with noise of size 0.01.
@@ -131,7 +181,9 @@ class LinearRegression(Task):
         return cls(W0=W_init, x=X.T, y=Y.T)
 
     @classmethod
-    def one_neuron(cls, w0=0.0, *, w_star=-1.0, m=500, seed=0):
+    def one_neuron(
+        cls, w0: float = 0.0, *, w_star: float = -1.0, m: int = 500, seed: int = 0
+    ) -> Self:
         """Return the regression of [ZR24] for one neuron: y = x/(1 − w*) plus noise of size 0.02.
 
         Parameters
@@ -154,8 +206,9 @@ class LinearRegression(Task):
         return cls(W0=np.array([[float(w0)]]), x=x, y=y)
 
 
-def cross_entropy(scores, labels):
-    """Return the mean over samples of −log softmax(scores)[label]; shapes (m, K) and (m,)."""
+def cross_entropy(scores: FloatArray, labels: Array) -> float:
+    """Return the mean over samples of −log softmax(scores)[label]; shapes (m, K) and (m,).
+    """
     # Softmax does not change when a number is taken from all scores of a sample; below 0 none overflows.
     scores = scores - getval(scores).max(axis=1, keepdims=True)
     chosen = scores[np.arange(len(labels)), labels]
@@ -181,13 +234,28 @@ class Digits(Task):
         Samples of a training step. An epoch deals the training set out once, in random order.
     """
 
-    loss: Callable = field(init=False, repr=False)
-    readout: np.ndarray = field(kw_only=True)
-    test_x: np.ndarray = field(kw_only=True)
-    test_y: np.ndarray = field(kw_only=True)
+    loss: Loss = field(init=False, repr=False)
+    readout: FloatArray = field(kw_only=True)
+    test_x: FloatArray = field(kw_only=True)
+    test_y: IntArray = field(kw_only=True)
     batch_size: int = field(default=512, kw_only=True)
 
-    def __post_init__(self):
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            W0: ArrayLike,
+            x: ArrayLike,
+            y: ArrayLike,
+            activation: Curve = tanh,
+            *,
+            readout: ArrayLike,
+            test_x: ArrayLike,
+            test_y: ArrayLike,
+            batch_size: int = 512,
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
         """Check readout, labels and test set."""
         self._set(loss=self._loss)
         super().__post_init__()
@@ -215,7 +283,7 @@ class Digits(Task):
     def _loss(self, r, y):
         return cross_entropy(anp.dot(r, self.readout.T), y)
 
-    def batches(self, rng) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def batches(self, rng: np.random.Generator) -> Iterator[tuple[FloatArray, Array]]:
         """Yield batches of inputs and labels; the last of an epoch holds what is left."""
         while True:
             order = rng.permutation(len(self.x))
@@ -223,7 +291,7 @@ class Digits(Task):
                 rows = order[start : start + self.batch_size]
                 yield self.x[rows], self.y[rows]
 
-    def error(self, r, y):
+    def error(self, r: FloatArray, y: Array) -> FloatArray:
         """Return ∂J/∂r = (softmax(scores) − one-hot(y)) readout / m, (m, N)."""
         scores = r @ self.readout.T
         p = np.exp(scores - scores.max(axis=1, keepdims=True))
@@ -231,11 +299,18 @@ class Digits(Task):
         p[np.arange(len(y)), y] -= 1
         return p @ self.readout / len(y)
 
-    def accuracy(self, r, y):
+    def accuracy(self, r: FloatArray, y: Array) -> float:
         """Return the fraction of samples whose own label scores highest."""
         return float(np.mean((r @ self.readout.T).argmax(axis=1) == y))
 
-    def test(self, W, limit=None, *, solve=solve, **solver):
+    def test(
+        self,
+        W: ArrayLike,
+        limit: int | None = None,
+        *,
+        solve: Callable[..., FixedPoint] = solve,
+        **solver: Any,
+    ) -> tuple[FixedPoint, float, float]:
         """Return ``(point, loss, accuracy)`` on the test set, at weights W.
 
         Parameters
@@ -255,7 +330,15 @@ class Digits(Task):
         return point, float(self.loss(point.r, y)), self.accuracy(point.r, y)
 
     @classmethod
-    def published(cls, seed=0, *, full=False, n=300, dtype: type = np.float32, **data):
+    def published(
+        cls,
+        seed: int = 0,
+        *,
+        full: bool = False,
+        n: int = 300,
+        dtype: type[np.floating[Any]] = np.float32,
+        **data: Any,
+    ) -> Self:
         """Return the task of [ZR24]: n tanh neurons, pixels between 0 and 1, batches of 512.
 
         W0 is 0.5·randn/√n; input weights are randn/√784 and the readout is randn/√n. The paper gives no

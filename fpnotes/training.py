@@ -5,6 +5,7 @@ import difflib
 import inspect
 import warnings
 from collections.abc import Callable, Iterator
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,14 +15,16 @@ from fpnotes._inputs import count, positive, square_matrix
 from fpnotes._progress import advance, progress_bar
 from fpnotes._state import Checkpoint, copied_rule, has_state, rule_name
 from fpnotes.network import SingularityError
-from fpnotes.solvers import ConvergenceError, solve
+from fpnotes.rules import Rule
+from fpnotes.solvers import ConvergenceError, FixedPoint, solve
+from fpnotes.tasks import TaskLike
 
 __all__ = ["History", "keep_memory", "train"]
 
 History.__module__ = __name__  # where it is imported from, and so documented
 
 
-def keep_memory():
+def keep_memory() -> None:
     """Let this process keep the memory it frees, up to 32 MB, instead of giving it back to the system.
 
     Linux's allocator otherwise gets the arrays of every training step back empty, which can double the time
@@ -37,20 +40,20 @@ def keep_memory():
 
 
 def train(
-    task,
-    rule,
-    lr,
-    steps,
+    task: TaskLike,
+    rule: Rule,
+    lr: float | Callable[[int], float],
+    steps: int,
     *,
-    seed=None,
-    progress=True,
-    record: Callable | dict | None = None,
-    every=1,
-    unconverged="stop",
+    seed: int | None = None,
+    progress: bool = True,
+    record: Callable[..., dict[str, Any]] | dict[str, Any] | None = None,
+    every: int = 1,
+    unconverged: Literal["stop", "drop"] = "stop",
     resume: History | None = None,
-    solve=solve,
-    **solver,
-):
+    solve: Callable[..., FixedPoint] = solve,
+    **solver: Any,
+) -> History:
     """Train a task's weights by a rule, W ← W + rule(W, point, error, lr).
 
     Parameters

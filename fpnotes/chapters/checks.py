@@ -1,11 +1,14 @@
 """One gradient, computed in independent ways, and how well they agree."""
 
+from collections.abc import Callable
+
 import autograd.numpy as np
 import numpy as onp
 from autograd import grad
 
 from fpnotes._extras import needs
 from fpnotes._inputs import count, positive, rows_of, square_matrix
+from fpnotes._types import ArrayLike, FloatArray
 from fpnotes.activations import Curve, as_activation
 from fpnotes.implicit import fixed_point
 from fpnotes.solvers import solve
@@ -14,7 +17,9 @@ with needs("figures", "fpnotes.chapters.checks"):
     import pandas as pd
 
 
-def unrolled(W, x, activation: Curve = "tanh", steps=100):
+def unrolled(
+    W: FloatArray, x: FloatArray, activation: Curve = "tanh", steps: int = 100
+) -> FloatArray:
     """Return the last of ``steps`` iterates of r ← f(W r + x) from rest, traced by autograd.
 
     Differentiating it is *unrolling* (backpropagation through time to a static target): memory grows with
@@ -39,7 +44,9 @@ def unrolled(W, x, activation: Curve = "tanh", steps=100):
     return r
 
 
-def central_differences(function, W, h=1e-5):
+def central_differences(
+    function: Callable[[FloatArray], float], W: ArrayLike, h: float = 1e-5
+) -> FloatArray:
     """Return the gradient of a scalar function of a matrix, (N, N), by central differences of width 2h."""
     W, h = onp.asarray(W, dtype=float), positive("h", h)
     slope = onp.empty_like(W)
@@ -50,7 +57,16 @@ def central_differences(function, W, h=1e-5):
     return slope
 
 
-def compare_gradients(loss, W, x, activation: Curve = "tanh", *, steps=100, h=1e-5, tol=None):
+def compare_gradients(
+    loss: Callable[[FloatArray], float],
+    W: ArrayLike,
+    x: ArrayLike,
+    activation: Curve = "tanh",
+    *,
+    steps: int = 100,
+    h: float = 1e-5,
+    tol: float | None = None,
+) -> pd.DataFrame:
     """Compute ∂J/∂W by the adjoint, by unrolling, and by finite differences.
 
     Parameters

@@ -6,10 +6,13 @@ import numpy as np
 
 from fpnotes._extras import needs
 from fpnotes._inputs import count, real_array
+from fpnotes._types import ArrayLike
+from fpnotes.network import RateNetwork
 
 with needs("figures", "fpnotes.chapters.figures"):
     import matplotlib.pyplot as plt
     from cycler import cycler
+    from matplotlib.axes import Axes
     from matplotlib.patches import Circle
 
 INK = "#22272e"
@@ -30,7 +33,7 @@ class LineStyle:
     linestyle: str
 
     @property
-    def line(self):
+    def line(self) -> dict[str, str]:
         """Keyword arguments for ``ax.plot``."""
         return {"color": self.color, "linestyle": self.linestyle, "label": self.label}
 
@@ -43,7 +46,7 @@ RULES = {
 }
 
 
-def use_style():
+def use_style() -> None:
     """Set the house style for every figure of a notebook: call once, in its first cell."""
     plt.rcParams.update(
         {
@@ -83,7 +86,7 @@ def use_style():
         set_matplotlib_formats("svg")
 
 
-def eigenvalue_plane(ax, eigenvalues, radius=None):
+def eigenvalue_plane(ax: Axes, eigenvalues: ArrayLike, radius: float | None = None) -> None:
     """Draw eigenvalues μ of GW in the complex plane, and the line they must stay left of.
 
     Parameters
@@ -113,7 +116,13 @@ def eigenvalue_plane(ax, eigenvalues, radius=None):
     ax.set(xlabel=r"Re $\mu$", ylabel=r"Im $\mu$", aspect="equal")
 
 
-def phase_plane(ax, network, x, lim=(-1.2, 1.2), grid=121):
+def phase_plane(
+    ax: Axes,
+    network: RateNetwork,
+    x: ArrayLike,
+    lim: tuple[float, float] = (-1.2, 1.2),
+    grid: int = 121,
+) -> None:
     """Draw the flow and the two nullclines of a network of two neurons.
 
     Parameters

@@ -3,8 +3,11 @@
 import numpy as np
 from autograd import grad
 
+from fpnotes._types import FloatArray
+from fpnotes.geometry import MetricLike
 
-def geodesic(metric, W, V, steps=20):
+
+def geodesic(metric: MetricLike, W: FloatArray, V: FloatArray, steps: int = 20) -> FloatArray:
     """Return points of the geodesic that leaves W along V, by Runge–Kutta steps of fourth order.
 
     A geodesic is a path on which the action, the time integral of ½⟨Ẇ, Ẇ⟩_W, is stationary. With the momentum
@@ -47,7 +50,15 @@ def geodesic(metric, W, V, steps=20):
     return np.stack(path)
 
 
-def circumferences(metric, W, U, V, radius, steps=20, points=16):
+def circumferences(
+    metric: MetricLike,
+    W: FloatArray,
+    U: FloatArray,
+    V: FloatArray,
+    radius: float,
+    steps: int = 20,
+    points: int = 16,
+) -> tuple[FloatArray, FloatArray]:
     """Return the lengths of the circles about W, in the plane of directions that U and V span.
 
     A circle is where the geodesics in all directions of the plane are after one and the same length. Its own

@@ -9,12 +9,15 @@ import io
 import itertools
 import json
 import os
+from collections.abc import Callable
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
 
 from fpnotes._extras import needs
 from fpnotes._inputs import real_array
+from fpnotes._types import ArrayLike
 
 with needs("chapters", "fpnotes.chapters.interactive"):
     import matplotlib.pyplot as plt
@@ -44,7 +47,13 @@ SCRIPT = """\
 """
 
 
-def explore(draw, *, alt, labels=None, **grids):
+def explore(
+    draw: Callable[..., Figure],
+    *,
+    alt: str | Callable[..., str],
+    labels: dict[str, str] | None = None,
+    **grids: ArrayLike,
+) -> Any:
     """Show a figure that follows one or two parameters.
 
     Parameters

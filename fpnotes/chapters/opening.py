@@ -8,10 +8,12 @@ the star to stay, on a path that crosses no singularity.
 from concurrent.futures import ProcessPoolExecutor
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from fpnotes._linear import solve_stack
+from fpnotes._types import ArrayLike, BoolArray, FloatArray, IntArray
 from fpnotes.chapters.reproduce import made, write
 
 RULES = ("gradient", "reparameterized", "linearized")
@@ -36,34 +38,36 @@ class Map:
     N, m : int
     """
 
-    def __init__(self, seed=0, N=20, m=10):
+    def __init__(self, seed: int = 0, N: int = 20, m: int = 10):
         rng = np.random.default_rng(seed)
         # The answers y to the inputs x are those of another network, with a little noise.
-        self.x = 0.1 * rng.normal(size=(m, N))
+        self.x: FloatArray = 0.1 * rng.normal(size=(m, N))
         W_hat = 0.5 * rng.normal(size=(N, N)) / np.sqrt(N)
         y = np.linalg.solve(np.eye(N) - W_hat, self.x.T).T
-        self.y = y + 0.01 * rng.normal(size=(m, N))
+        self.y: FloatArray = y + 0.01 * rng.normal(size=(m, N))
         # best y + x = y
-        self.best = (self.y - self.x).T @ np.linalg.pinv(self.y.T)
+        self.best: FloatArray = (self.y - self.x).T @ np.linalg.pinv(self.y.T)
+        self.U: FloatArray
+        self.V: FloatArray
         self.U, self.V = 2.5 * rng.normal(size=(2, N, N)) / np.sqrt(N)
 
     @cached_property
-    def starts(self):
+    def starts(self) -> FloatArray:
         """Sixteen points around the star, (16, 2)."""
         angles = 2 * np.pi * np.arange(16) / 16
         return 0.4 * np.stack([np.cos(angles), np.sin(angles)], axis=-1)
 
-    def weights(self, t1, t2):
+    def weights(self, t1: ArrayLike, t2: ArrayLike) -> FloatArray:
         """Return the weights at points of the map, (..., N, N)."""
         t1, t2 = (np.asarray(t)[..., None, None] for t in (t1, t2))
         return self.best + t1 * self.U + t2 * self.V
 
-    def loss(self, W):
+    def loss(self, W: FloatArray) -> FloatArray:
         """Return the mean squared error of the fixed points for weights (..., N, N)."""
         r = np.linalg.solve(np.eye(len(self.best)) - W, self.x.T)  # columns are samples
         return ((r - self.y.T) ** 2).sum(axis=(-2, -1)) / len(self.x)
 
-    def step(self, rule, t, lr):
+    def step(self, rule: str, t: FloatArray, lr: float) -> FloatArray:
         """Return where one step of a rule leads from points of the map, (k, 2).
 
         With all weights free the step would leave the map. The point returned is the one on it that is
@@ -83,14 +87,14 @@ class Map:
         gram = np.einsum("kdij,keij->kde", change, change)
         return t + _least_squares(gram, np.einsum("kdij,kij->kd", change, wanted))
 
-    def path(self, rule, lr, steps):
+    def path(self, rule: str, lr: float, steps: int) -> FloatArray:
         """Return the path of a rule from all starts, (steps + 1, 16, 2)."""
         path = [self.starts]
         for _ in range(steps):
             path.append(self.step(rule, path[-1], lr))
         return np.array(path)
 
-    def crosses(self, t, ahead):
+    def crosses(self, t: FloatArray, ahead: FloatArray) -> BoolArray:
         """Return whether a singularity lies on the straight way between points of the map, (k,) bool."""
         change = self.weights(*ahead.T) - self.weights(*t.T)
         relative = np.linalg.solve(np.eye(len(self.best)) - self.weights(*t.T), change)
@@ -101,7 +105,7 @@ class Map:
         crossed[long] = ((np.abs(inverse.imag) < 1e-9) & (inverse.real >= 1)).any(axis=1)
         return crossed
 
-    def arrivals(self, rule, lr, steps=STEPS):
+    def arrivals(self, rule: str, lr: float, steps: int = STEPS) -> IntArray:
         """Return after how many steps each start comes to the star to stay, (16,); −1 if it does not.
 
         To stay is to be there for STAY steps. A path that crosses a singularity is given up, and so is
@@ -134,7 +138,7 @@ def _least_squares(gram, right):
         return np.stack([d * p - b * q, a * q - c * p], axis=-1) / (a * d - b * c)[..., None]
 
 
-def rows(seed):
+def rows(seed: int) -> list[dict[str, Any]]:
     """Return the table's rows of one map."""
     map_, found = Map(seed), []
     for rule in RULES:
@@ -147,7 +151,7 @@ def rows(seed):
     return found
 
 
-def main():
+def main() -> None:
     """Make the table."""
     with ProcessPoolExecutor(2) as executor:
         table = [row for found in executor.map(rows, DRAWS) for row in found]

@@ -15,44 +15,58 @@ import os
 import platform
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fpnotes._extras import needs
 from fpnotes._inputs import count, positive, rows_of, square_matrix
 from fpnotes._paths import full_path, writable_folder
+from fpnotes._types import ArrayLike, FloatArray
 from fpnotes.activations import Curve, as_activation, evaluate
 from fpnotes.network import RateNetwork, spectral_abscissa
-from fpnotes.rules import gradient, linearized, linearized_without_gains
+from fpnotes.rules import Rule, gradient, linearized, linearized_without_gains
 from fpnotes.solvers import FixedPoint, solve
 from fpnotes.sweeps import sweep
 from fpnotes.tasks import Digits
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 STEPS = 354  # three epochs of 60,000 images in batches of 512
 EVERY = 20
-RATES = {
+RATES: dict[Rule, list[float]] = {
     gradient: [0.001, 0.0025, 0.005, 0.01, 0.025],
     linearized: [0.01, 0.025, 0.05, 0.1, 0.25],
     linearized_without_gains: [0.005, 0.01, 0.02, 0.05, 0.1],
 }
 # Rates that are also trained on 500 Euler steps: those of the published table, and ΔW₁'s largest.
-EULER_RATES = {gradient: [0.0025, 0.01, 0.025], linearized: [0.025, 0.1]}
+EULER_RATES: dict[Rule, list[float]] = {gradient: [0.0025, 0.01, 0.025], linearized: [0.025, 0.1]}
 TESTED = 1000  # test images looked at during a run; after it, all of them
 SIMULATED = 20  # samples whose settling is simulated
 PATIENCE = 200  # for so many time constants
 
 
-def gain_of_rate(r):
+def gain_of_rate(r: FloatArray) -> FloatArray:
     """Return 1 − r², the gain of a tanh neuron of rate r at rest; [ZR24]'s scripts take it anywhere."""
     return 1 - r**2
 
 
-def euler(W, x, activation: Curve = "tanh", *, steps=500, dt=0.01, tol=np.inf, gain=None):
+def euler(
+    W: ArrayLike,
+    x: ArrayLike,
+    activation: Curve = "tanh",
+    *,
+    steps: int = 500,
+    dt: float = 0.01,
+    tol: float = np.inf,
+    gain: Callable[[FloatArray], FloatArray] | None = None,
+) -> FixedPoint:
     """Return where the dynamics are after some Euler steps from rest; [ZR24]'s way to a fixed point.
 
     Parameters
@@ -91,7 +105,9 @@ def euler(W, x, activation: Curve = "tanh", *, steps=500, dt=0.01, tol=np.inf, g
     return FixedPoint(r, gains, x, recurrent, W, residual, residual <= tol, taken)
 
 
-def settling_times(W, point, activation, duration=PATIENCE):
+def settling_times(
+    W: ArrayLike, point: FixedPoint, activation: Curve, duration: float = PATIENCE
+) -> FloatArray:
     """Return the time, in τ, after which each sample of a batch stays within 1 % of its fixed point.
 
     The network starts at rest. Infinite where it has not settled by the end: its fixed point is
@@ -120,7 +136,7 @@ def settling_times(W, point, activation, duration=PATIENCE):
     return np.where(far.any(axis=0), after, 0.0)
 
 
-def watch(task, W, point):
+def watch(task: Digits, W: FloatArray, point: FixedPoint) -> dict[str, Any]:
     """Measure a network that is trained with exact fixed points.
 
     Returns
@@ -134,7 +150,7 @@ def watch(task, W, point):
     return _watch(task, W, point, on_failure="ignore")
 
 
-def watch_euler(task, W, point):
+def watch_euler(task: Digits, W: FloatArray, point: FixedPoint) -> dict[str, Any]:
     """Measure a network that is trained, and so tested, with 500 Euler steps."""
     return _watch(task, W, point, solve=euler)
 
@@ -157,13 +173,21 @@ def _watch(task, W, point, **how):
     }
 
 
-PROTOCOLS = {
+PROTOCOLS: dict[str, tuple[dict[Rule, list[float]], dict[str, Any]]] = {
     "exact": (RATES, {"record": watch}),
     "euler": (EULER_RATES, {"record": watch_euler, "solve": euler}),
 }
 
 
-def mnist(out, *, seeds: Iterable[int] = range(3), full=True, workers=2, cache=None, progress=True):
+def mnist(
+    out: str | os.PathLike[str],
+    *,
+    seeds: Iterable[int] = range(3),
+    full: bool = True,
+    workers: int = 2,
+    cache: str | os.PathLike[str] | None = None,
+    progress: bool = True,
+) -> None:
     """Run what the chapter on handwritten digits shows, and write its two tables.
 
     Parameters
@@ -266,7 +290,7 @@ def _curve(history):
         }
 
 
-def made(module="fpnotes.chapters.reproduce"):
+def made(module: str = "fpnotes.chapters.reproduce") -> list[str]:
     """Return the lines that say how, when and with what a module made a table."""
     packages = ", ".join(f"{name} {version(name)}" for name in ("fpnotes", "numpy", "scipy"))
     return [
@@ -275,7 +299,9 @@ def made(module="fpnotes.chapters.reproduce"):
     ]
 
 
-def write(path, lines, rows):
+def write(
+    path: str | os.PathLike[str], lines: Iterable[str], rows: Sequence[dict[str, Any]]
+) -> None:
     """Write a table of dicts as CSV, whole or not at all, after the lines that say how it was made."""
     path = full_path("path", path)
     part = path.with_suffix(".part")
@@ -288,7 +314,7 @@ def write(path, lines, rows):
     os.replace(part, path)
 
 
-def results(name):
+def results(name: str) -> "pd.DataFrame":
     """Return a table that comes with the package as a DataFrame; needs pandas.
 
     "mnist-runs" and "mnist-curves" are what :func:`mnist` writes; "mnist-published" holds how the
@@ -319,7 +345,7 @@ def _at_least_one(text):
     return number
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> None:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(
         prog="python -m fpnotes.chapters.reproduce", description=__doc__

@@ -8,18 +8,21 @@ same content.)
 import argparse
 import hashlib
 import io
+import os
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from fpnotes._paths import full_path
-from fpnotes.digits import MNIST, as_images, parse_idx, stored
+from fpnotes._types import Array, IntArray
+from fpnotes.digits import MNIST, Checksums, as_images, parse_idx, stored
 
 PER_DIGIT = 1000
 
 
-def spread(labels, count):
+def spread(labels: Array, count: int) -> IntArray:
     """Return which samples to take: of each label ``count``, evenly spread over the file, in its order.
 
     Of the n samples that carry a label, in the file's order, these are numbers ⌊i·n/count⌋ for
@@ -34,7 +37,7 @@ def spread(labels, count):
     return np.sort(np.concatenate(taken))
 
 
-def write_npz(path, arrays):
+def write_npz(path: Path, arrays: Mapping[str, Array]) -> None:
     """Write named arrays as numpy.savez_compressed does, without the traces of date and system."""
     with zipfile.ZipFile(path, "w") as archive:
         for name, array in arrays.items():
@@ -45,7 +48,12 @@ def write_npz(path, arrays):
             archive.writestr(entry, content.getvalue(), zipfile.ZIP_DEFLATED, compresslevel=9)
 
 
-def make(folder, path, table=MNIST, per_digit=PER_DIGIT):
+def make(
+    folder: str | os.PathLike[str],
+    path: str | os.PathLike[str],
+    table: Mapping[str, Checksums] = MNIST,
+    per_digit: int = PER_DIGIT,
+) -> None:
     """Write the subset of the files in a folder; raise ValueError where one is missing or wrong."""
     folder, path = full_path("folder", folder), full_path("path", path)
     arrays = []
@@ -64,7 +72,7 @@ def make(folder, path, table=MNIST, per_digit=PER_DIGIT):
     write_npz(path, subset._asdict())
 
 
-def main():
+def main() -> None:
     """Read the folder named on the command line and write the file beside this script."""
     parser = argparse.ArgumentParser(description="Make digits.npz from the four files of MNIST.")
     parser.add_argument("folder", type=Path, help="where the four files are, unpacked or as .gz")
