@@ -48,6 +48,13 @@ class History:
         ``unconverged`` of :func:`fpnotes.training.train`.
     checkpoint : object or None
         What :func:`fpnotes.training.train` needs to go on from here, the rule's state included.
+
+    Examples
+    --------
+    >>> import fpnotes as fp
+    >>> history = fp.train(fp.LinearRegression.one_neuron(), fp.linearized, 10.0, 20, progress=False)
+    >>> history.diverged_at is None, len(history.loss)
+    (True, 21)
     """
 
     loss: FloatArray

@@ -36,6 +36,16 @@ class Activation:
     made_by : tuple or str, optional
         How to find the curve again where f and gain cannot be pickled: ``(function, arguments)`` that
         make it, or its name in this module.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fpnotes as fp
+    >>> cubic = fp.Activation("cubic", lambda z: z**3, lambda z: 3 * z**2)
+    >>> cubic(np.array([1.0, 2.0]))
+    array([1., 8.])
+    >>> cubic.gain(np.array([1.0, 2.0]))
+    array([ 3., 12.])
     """
 
     name: str
@@ -121,6 +131,14 @@ def powerlaw(p: float = 2.0, k: float = 1.0) -> Activation:
     ------
     ValueError
         If p < 1, where the gain at threshold is infinite, or k ≤ 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fpnotes as fp
+    >>> f = fp.powerlaw(p=2, k=0.5)
+    >>> f(np.array([-1.0, 2.0])), f.gain(np.array([-1.0, 2.0]))
+    (array([0., 2.]), array([0., 2.]))
     """
     p, k = positive("p", p), positive("k", k)
     if p < 1:
@@ -169,6 +187,16 @@ def as_activation(activation: Curve) -> Activation:
         If a name is not one of the curves above.
     TypeError
         If it is neither a name nor callable.
+
+    Examples
+    --------
+    >>> import autograd.numpy as np
+    >>> import fpnotes as fp
+    >>> fp.as_activation("relu")
+    Activation(name='relu')
+    >>> squash = fp.as_activation(lambda z: z / (1 + np.abs(z)))
+    >>> squash.gain(np.array([0.0, 1.0]))
+    array([1.  , 0.25])
     """
     if isinstance(activation, Activation):
         return activation

@@ -60,6 +60,13 @@ class DigitImages(NamedTuple):
         Pixels, 28 rows of 28 one after another, from 0 (paper) to 255 (ink).
     train_labels, test_labels : (n,) uint8 arrays
         Which digit each image shows, 0 to 9.
+
+    Examples
+    --------
+    >>> import fpnotes as fp
+    >>> images = fp.load_digits()
+    >>> images.train_images[0].reshape(28, 28).max()
+    np.uint8(255)
     """
 
     train_images: np.ndarray
@@ -99,6 +106,13 @@ def load_digits(
         When a file has to be fetched, and the cache cannot be written; when a file cannot be read.
     ModuleNotFoundError
         When pooch is needed and not installed.
+
+    Examples
+    --------
+    >>> import fpnotes as fp
+    >>> images = fp.load_digits()
+    >>> images.train_images.shape, images.test_labels.shape
+    ((10000, 784), (10000,))
     """
     if not full:
         path = files("fpnotes").joinpath("data/digits.npz")

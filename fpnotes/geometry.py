@@ -97,6 +97,17 @@ class _Metric(ABC):
 @dataclass(frozen=True)
 class Euclidean(_Metric):
     """The metric that gradient descent takes for granted: ⟨U, V⟩ = tr(UᵀV), the same at every W.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fpnotes as fp
+    >>> metric, W = fp.Euclidean(), np.zeros((2, 2))
+    >>> metric.distance(W, np.eye(2)).round(6)
+    np.float64(1.414214)
+    >>> metric.geodesic(W, np.eye(2), 0.5)
+    array([[0.5, 0. ],
+           [0. , 0.5]])
     """
 
     @as_by_default()
@@ -138,6 +149,17 @@ class Reparameterized(_Metric):
     -----
     Every method raises :class:`~fpnotes.network.SingularityError` where I − GW is singular, for W has no
     response there.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fpnotes as fp
+    >>> metric = fp.Reparameterized()
+    >>> W0, W1 = np.array([[0.0]]), np.array([[0.75]])  # A = 1 and A = 4
+    >>> metric.distance(W0, W1)
+    np.float64(3.0)
+    >>> metric.geodesic(W0, W1, 1 / 3)  # A = 2
+    array([[0.5]])
     """
 
     gain: FloatArray | None = None
@@ -238,6 +260,12 @@ def angle(U: ArrayLike, V: ArrayLike) -> float:
     ------
     ValueError
         If either is zero, or the shapes differ.
+
+    Examples
+    --------
+    >>> import fpnotes as fp
+    >>> round(fp.angle([[1.0, 0.0]], [[1.0, 1.0]]), 6)
+    45.0
     """
     U, V = real_array("U", U), real_array("V", V)
     if U.shape != V.shape:
@@ -270,6 +298,14 @@ def riemann_tensor(metric: MetricLike, W: ArrayLike) -> FloatArray:
     -------
     R : (N², N², N², N²) array
         Indexed [l, i, j, k], with R^l_ijk = ∂_j Γ^l_ki − ∂_k Γ^l_ji + Γ^l_jp Γ^p_ki − Γ^l_kp Γ^p_ji.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fpnotes as fp
+    >>> R = fp.riemann_tensor(fp.Reparameterized(), np.array([[0.2, 0.1], [0.0, -0.3]]))
+    >>> R.shape, bool(np.abs(R).max() < 1e-9)
+    ((4, 4, 4, 4), True)
     """
     W = real_array("W", W)
     basis = onp.eye(W.size).reshape(-1, *W.shape)

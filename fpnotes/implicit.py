@@ -70,6 +70,16 @@ def fixed_point(
         When a derivative is beyond the range of its dtype.
     ValueError, TypeError
         As :func:`fpnotes.solvers.solve`.
+
+    Examples
+    --------
+    >>> import autograd.numpy as np
+    >>> from autograd import grad
+    >>> import fpnotes as fp
+    >>> x = np.array([[1.0]])
+    >>> dJ = grad(lambda W: np.sum(fp.fixed_point(W, x, "linear")))  # r = x/(1 − w)
+    >>> dJ(np.array([[0.5]])).round(6)  # dr/dw = x/(1 − w)²
+    array([[4.]])
     """
     # Checks that need values, not traces, happen inside the primitive.
     f, r0 = as_activation(activation), getval(r0)
@@ -182,6 +192,14 @@ def resolvent(
     -----
     Neither size nor growth is a reason to refuse: b may have any unit, and a feedforward chain that amplifies
     by 1e8 is as far from a singularity as one that does not.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fpnotes as fp
+    >>> W = np.array([[0.0, 0.5], [0.0, 0.0]])
+    >>> fp.resolvent(W, gain=np.ones((1, 2)), b=np.array([[1.0, 2.0]]))
+    array([[2., 2.]])
     """
     return _resolvent(W, gain, b, transpose, tol)
 

@@ -22,6 +22,15 @@ __all__ = ["RateNetwork", "SingularityError", "distance_to_singularity", "spectr
 
 class SingularityError(ValueError):
     """The weights are at, or a step lands on, a singularity: det(I − GW) = 0, and A is infinite.
+
+    Examples
+    --------
+    >>> import fpnotes as fp
+    >>> try:
+    ...     fp.Reparameterized().distance(W0=[[1.0]], W1=[[0.0]])
+    ... except fp.SingularityError as error:
+    ...     print(error)
+    W is at a singularity, det(I − GW) = 0: A does not exist
     """
 
 
@@ -46,6 +55,13 @@ def spectral_abscissa(W: ArrayLike, gain: ArrayLike | None = None) -> FloatArray
     ------
     ValueError, TypeError
         When an argument has the wrong shape, type or value.
+
+    Examples
+    --------
+    >>> import fpnotes as fp
+    >>> W = [[0.5, -2.0], [2.0, 0.5]]  # eigenvalues 0.5 ± 2i: a damped oscillation
+    >>> fp.spectral_abscissa(W).round(6)
+    np.float64(0.5)
     """
     return _per_sample(_abscissas, W, gain)
 
@@ -67,6 +83,12 @@ def distance_to_singularity(W: ArrayLike, gain: ArrayLike | None = None) -> Floa
     ------
     ValueError, TypeError
         When an argument has the wrong shape, type or value.
+
+    Examples
+    --------
+    >>> import fpnotes as fp
+    >>> fp.distance_to_singularity([[0.5, 0.0], [0.0, -1.0]]).round(6)  # add 0.5 to the first entry
+    np.float64(0.5)
     """
     return _per_sample(_distances, W, gain)
 
@@ -118,6 +140,16 @@ class RateNetwork:
     ------
     ValueError, TypeError
         If W is not a finite real square matrix, tau is not positive, or activation is unknown.
+
+    Examples
+    --------
+    >>> import fpnotes as fp
+    >>> network = fp.RateNetwork([[0.5]], "linear", tau=2.0)
+    >>> network.jacobian([2.0], [1.0])  # (0.5 − 1)/τ, at the fixed point r = 0.5 r + 1
+    array([[-0.25]])
+    >>> t, r = network.simulate([1.0], duration=40)
+    >>> r[-1].round(3)
+    array([2.])
     """
 
     W: FloatArray

@@ -81,6 +81,19 @@ class Momentum(FromRule):
     ------
     ValueError, TypeError
         When β is out of range, or the rule cannot be called.
+
+    Examples
+    --------
+    >>> import fpnotes as fp
+    >>> rule = fp.Momentum(fp.linearized, beta=0.5)
+    >>> rule
+    Momentum(linearized, beta=0.5)
+    >>> point = fp.solve([[0.5]], [[1.0]], "linear")
+    >>> for _ in range(3):
+    ...     print(rule(point.W, point, [[1.0]], 1.0))
+    [[-0.25]]
+    [[-0.375]]
+    [[-0.4375]]
     """
 
     parameters: tuple[str, ...] = ("beta",)
@@ -125,6 +138,14 @@ class Adam(FromRule):
         When a number is out of range, the rule cannot be called, or its step is not proportional to lr: it
         is :func:`~fpnotes.rules.reparameterized`, an :class:`InResponse`, a :class:`Dale`, a rule made
         from one of them, or one of yours with an attribute ``proportional_to_lr = False``.
+
+    Examples
+    --------
+    >>> import fpnotes as fp
+    >>> rule = fp.Adam(fp.linearized)
+    >>> point = fp.solve([[0.5]], [[1.0]], "linear")
+    >>> rule(point.W, point, [[1.0]], 0.1).round(6)  # η, whatever the size of ΔW₃
+    array([[-0.1]])
     """
 
     parameters: tuple[str, ...] = ("beta1", "beta2", "epsilon")
@@ -173,6 +194,13 @@ def response_step(W: ArrayLike, point: FixedPoint, error: ArrayLike, lr: float) 
     ------
     ConvergenceError, ValueError, TypeError
         As :func:`fpnotes.rules.reparameterized`.
+
+    Examples
+    --------
+    >>> import fpnotes as fp
+    >>> point = fp.solve([[0.5]], [[1.0]], "linear")
+    >>> fp.response_step(point.W, point, error=[[1.0]], lr=0.1)
+    array([[-0.1]])
     """
     W, error, lr = check_step(W, point, error, lr)
     _, error, x = linear_response(W, point, error)
@@ -194,6 +222,14 @@ class InResponse(FromRule):
     -----
     A call raises :class:`~fpnotes.network.SingularityError` where A + D is singular, or so near it that
     half of the digits would be lost.
+
+    Examples
+    --------
+    >>> import fpnotes as fp
+    >>> rule = fp.InResponse(fp.response_step)
+    >>> point = fp.solve([[0.5]], [[1.0]], "linear")
+    >>> rule(point.W, point, [[1.0]], 1.0)  # what reparameterized returns
+    array([[-0.5]])
     """
 
     keeps_proportion: bool = False
@@ -231,6 +267,16 @@ class Dale(FromRule):
     Notes
     -----
     A call raises ValueError when W does not obey the law to begin with.
+
+    Examples
+    --------
+    >>> import fpnotes as fp
+    >>> rule = fp.Dale(fp.gradient, signs=[1])
+    >>> point = fp.solve([[0.5]], [[1.0]], "linear")
+    >>> rule(point.W, point, [[1.0]], 0.1)  # the gradient's step of −0.4 leaves the weight positive
+    array([[-0.4]])
+    >>> rule(point.W, point, [[1.0]], 1.0)  # its step of −4 would not: the weight becomes 0
+    array([[-0.5]])
     """
 
     parameters: tuple[str, ...] = ("signs",)

@@ -40,6 +40,15 @@ class Rule(Protocol):
     It takes the weights, the fixed points at them, ∂J/∂r there and the learning rate η, and returns the
     change of the weights, as the module says. The names of the arguments are free: they are given by
     position.
+
+    Examples
+    --------
+    >>> import fpnotes as fp
+    >>> def halved(W, point, error, lr):
+    ...     return fp.linearized(W, point, error, lr) / 2
+    >>> task = fp.LinearRegression.one_neuron()
+    >>> fp.train(task, halved, lr=10.0, steps=3, progress=False).steps
+    3
     """
 
     def __call__(
@@ -83,6 +92,13 @@ def gradient(
         When the step is beyond the range of its dtype.
     ValueError, TypeError
         When an argument has the wrong shape, type or value.
+
+    Examples
+    --------
+    >>> import fpnotes as fp
+    >>> point = fp.solve([[0.5]], [[1.0]], "linear")  # r = 2
+    >>> fp.gradient(point.W, point, error=[[1.0]], lr=0.1)  # −η λ r, with λ = 1/(1 − 0.5)
+    array([[-0.4]])
     """
     W, error, lr = check_step(W, point, error, lr)
 
@@ -116,6 +132,13 @@ def reparameterized(W: ArrayLike, point: FixedPoint, error: ArrayLike, lr: float
         When the network is not linear: then A is not one matrix.
     ConvergenceError, FloatingPointError, TypeError
         As :func:`gradient`.
+
+    Examples
+    --------
+    >>> import fpnotes as fp
+    >>> point = fp.solve([[0.5]], [[1.0]], "linear")  # A = 2
+    >>> fp.reparameterized(point.W, point, error=[[1.0]], lr=1.0)  # to A = 2 − η: 1/2 − 1/1
+    array([[-0.5]])
     """
     W, error, lr = check_step(W, point, error, lr)
     with np.errstate(all="ignore"):
@@ -161,6 +184,13 @@ def linearized(W: ArrayLike, point: FixedPoint, error: ArrayLike, lr: float) -> 
     ------
     ConvergenceError, FloatingPointError, ValueError, TypeError
         As :func:`gradient`.
+
+    Examples
+    --------
+    >>> import fpnotes as fp
+    >>> point = fp.solve([[0.5]], [[1.0]], "linear")  # r = 2
+    >>> fp.linearized(point.W, point, error=[[1.0]], lr=0.1)  # −η (0.5 e)(0.5² r)
+    array([[-0.025]])
     """
     W, error, lr = check_step(W, point, error, lr)
 
@@ -178,6 +208,14 @@ def linearized_without_gains(
 
     It stands in the repository of [ZR24]'s authors and drops gains from :func:`linearized`, whose
     arguments and errors it shares. Book: eq-without-gains.
+
+    Examples
+    --------
+    >>> import fpnotes as fp
+    >>> point = fp.solve([[0.5]], [[1.0]], "tanh")
+    >>> dW = fp.linearized_without_gains(point.W, point, error=[[1.0]], lr=0.1)
+    >>> dW.round(4)
+    array([[-0.0654]])
     """
     W, error, lr = check_step(W, point, error, lr)
 
@@ -208,6 +246,13 @@ def without_transport(W: ArrayLike, point: FixedPoint, error: ArrayLike, lr: flo
     ------
     ConvergenceError, FloatingPointError, ValueError, TypeError
         As :func:`linearized`.
+
+    Examples
+    --------
+    >>> import fpnotes as fp
+    >>> point = fp.solve([[0.5]], [[1.0]], "linear")  # r = 2
+    >>> fp.without_transport(point.W, point, error=[[1.0]], lr=0.1)  # −η (0.5 e) r
+    array([[-0.1]])
     """
     W, error, lr = check_step(W, point, error, lr)
 
@@ -246,6 +291,13 @@ def natural(
     ------
     ConvergenceError, FloatingPointError, ValueError, TypeError
         As :func:`reparameterized`.
+
+    Examples
+    --------
+    >>> import fpnotes as fp
+    >>> point = fp.solve([[0.5]], [[1.0]], "linear")
+    >>> fp.natural(point.W, point, error=[[1.0]], lr=0.1, covariance=[[2.0]])  # −η (0.5 e)(x/2) 0.5
+    array([[-0.0125]])
     """
     W, error, lr = check_step(W, point, error, lr)
     with np.errstate(all="ignore"):

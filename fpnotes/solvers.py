@@ -23,6 +23,15 @@ __all__ = ["ConvergenceError", "FixedPoint", "solve"]
 
 class ConvergenceError(RuntimeError):
     """Some samples did not reach a fixed point; ``point`` holds what was reached.
+
+    Examples
+    --------
+    >>> import fpnotes as fp
+    >>> try:
+    ...     fp.solve([[2.0]], [[0.0], [1.0]], "softplus")  # softplus(2r + x) > r for every r ≥ 0
+    ... except fp.ConvergenceError as error:
+    ...     print(error.point.converged)
+    [False False]
     """
 
     def __init__(self, message: str, point: "FixedPoint | None" = None):
@@ -61,6 +70,20 @@ class FixedPoint:
         is finite.
     steps : (...) int array
         Evaluations of f(W r + x) that each sample took to find r; 0 where one linear solve did.
+
+    Examples
+    --------
+    >>> import fpnotes as fp
+    >>> point = fp.solve([[0.5]], [[1.0], [3.0]], "linear")
+    >>> point
+    FixedPoint(1 neuron, 2 samples, 2 converged, largest residual 0)
+    >>> point.r
+    array([[2.],
+           [6.]])
+    >>> point[point.r[:, 0] > 3].x
+    array([[3.]])
+    >>> point.spectral_abscissa, point.stable
+    (array([0.5, 0.5]), array([ True,  True]))
     """
 
     r: FloatArray
@@ -203,6 +226,16 @@ def solve(
         When a sample did not converge and ``on_failure`` is "raise". Its ``point`` holds the result.
     ValueError, TypeError
         When an argument has the wrong shape, type or value; the message names it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fpnotes as fp
+    >>> W = np.array([[0.0, 1.0], [-1.0, 0.0]])
+    >>> point = fp.solve(W, [[1.0, 0.0], [0.0, 2.0]], "relu")
+    >>> point.r.round(6)
+    array([[1., 0.],
+           [1., 1.]])
     """
     W = square_matrix("W", W)
     n = W.shape[0]

@@ -34,6 +34,18 @@ class SweepError(RuntimeError):
         ``{(rule's name, lr, seed): History}`` of the finished ones.
     failures : dict
         ``{(rule's name, lr, seed): exception}`` of the others. Each exception has a note that names its run.
+
+    Examples
+    --------
+    >>> import fpnotes as fp
+    >>> def broken(W, point, error, lr):
+    ...     raise ZeroDivisionError
+    >>> task, rates = fp.LinearRegression.one_neuron(), {fp.linearized: [1.0], broken: [1.0]}
+    >>> try:
+    ...     fp.sweep(task, rates, steps=5, progress=False)
+    ... except fp.SweepError as error:
+    ...     print(list(error.runs), list(error.failures))
+    [('linearized', 1.0, None)] [('broken', 1.0, None)]
     """
 
     def __init__(
@@ -123,6 +135,14 @@ def sweep(
 
     A file that is damaged is renamed to end in ``.damaged`` and its run repeated, with a warning. A run that
     cannot be written is returned all the same, with a warning.
+
+    Examples
+    --------
+    >>> import fpnotes as fp
+    >>> task = fp.LinearRegression.one_neuron()
+    >>> runs = fp.sweep(task, {fp.gradient: [0.1], fp.linearized: [1.0, 10.0]}, steps=20, progress=False)
+    >>> list(runs)
+    [('gradient', 0.1, None), ('linearized', 1.0, None), ('linearized', 10.0, None)]
     """
     if not callable(task) and not hasattr(task, "batches"):
         raise TypeError(f"task must be a Task or a function of the seed, not {task!r}")

@@ -34,6 +34,23 @@ Loss = Callable[[Any, Any], Any]
 
 class TaskLike(Protocol):
     """What :func:`fpnotes.training.train` asks of a task: any object with these attributes is one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fpnotes as fp
+    >>> class Silence:  # answer every input with rates near 0
+    ...     W0, activation = np.zeros((2, 2)), "tanh"
+    ...     def batches(self, rng):
+    ...         while True:
+    ...             yield np.eye(2), None
+    ...     def loss(self, r, y):
+    ...         return (r**2).sum() / len(r)
+    ...     def error(self, r, y):
+    ...         return 2 * r / len(r)
+    >>> history = fp.train(Silence(), fp.linearized, lr=0.1, steps=100, progress=False)
+    >>> bool(history.loss[-1] < history.loss[0] / 4)
+    True
     """
 
     @property
@@ -83,6 +100,17 @@ class Task:
     ------
     ValueError, TypeError
         When shapes do not match, there are no samples, or W0 or x is not finite.
+
+    Examples
+    --------
+    >>> import autograd.numpy as np
+    >>> import fpnotes as fp
+    >>> def distance(r, y):
+    ...     return np.sum(np.abs(r - y)) / len(r)
+    >>> task = fp.Task([[0.0]], [[1.0], [2.0]], [[0.5], [0.5]], distance, "tanh")
+    >>> task.error(np.array([[0.8], [0.9]]), task.y)
+    array([[0.5],
+           [0.5]])
     """
 
     W0: FloatArray
@@ -135,6 +163,13 @@ class Task:
 
 def mean_squared_error(r: FloatArray, y: Array) -> float:
     """Return J = (1/m) Σ ‖rʲ − yʲ‖², the mean over samples of the summed squares.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fpnotes as fp
+    >>> float(fp.mean_squared_error(np.array([[1.0, 2.0], [0.0, 0.0]]), np.zeros((2, 2))))
+    2.5
     """
     return ((r - y) ** 2).sum() / len(r)
 
@@ -142,6 +177,13 @@ def mean_squared_error(r: FloatArray, y: Array) -> float:
 @dataclass(frozen=True, eq=False)
 class LinearRegression(Task):
     """Learn the linear map x ↦ y with a linear recurrent network; [ZR24] section 3.
+
+    Examples
+    --------
+    >>> import fpnotes as fp
+    >>> task = fp.LinearRegression([[0.0]], [[1.0], [2.0]], [[2.0], [4.0]])  # A = 2, so w = 0.5
+    >>> fp.train(task, fp.linearized, lr=0.1, steps=50, progress=False).W.round(4)
+    array([[0.5]])
     """
 
     loss: Loss = field(init=False, repr=False)
@@ -208,6 +250,14 @@ class LinearRegression(Task):
 
 def cross_entropy(scores: FloatArray, labels: Array) -> float:
     """Return the mean over samples of −log softmax(scores)[label]; shapes (m, K) and (m,).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fpnotes as fp
+    >>> labels = np.array([1])
+    >>> float(fp.cross_entropy(np.array([[0.0, 0.0]]), labels).round(6))  # log 2
+    0.693147
     """
     # Softmax does not change when a number is taken from all scores of a sample; below 0 none overflows.
     scores = scores - getval(scores).max(axis=1, keepdims=True)
@@ -232,6 +282,14 @@ class Digits(Task):
         Inputs and labels kept for testing.
     batch_size : int
         Samples of a training step. An epoch deals the training set out once, in random order.
+
+    Examples
+    --------
+    >>> import fpnotes as fp
+    >>> task = fp.Digits.published(n=20)
+    >>> point, loss, accuracy = task.test(task.W0, limit=100)
+    >>> len(task.x), task.readout.shape, len(point.r)
+    (10000, (10, 20), 100)
     """
 
     loss: Loss = field(init=False, repr=False)

@@ -113,6 +113,14 @@ def train(
     says at which step, and its attribute ``history`` is the run until then. What ``numpy.seterr`` says does
     not matter here: functions are called with NumPy's floating-point warnings off, and a run looks for
     numbers that are not finite itself.
+
+    Examples
+    --------
+    >>> import fpnotes as fp
+    >>> task = fp.LinearRegression.one_neuron(w0=0.0, w_star=-1.0)
+    >>> history = fp.train(task, fp.linearized, lr=10.0, steps=40, progress=False)
+    >>> history.W.round(1)
+    array([[-1.]])
     """
     steps, every = count("steps", steps, least=0), count("every", every)
     _check_functions(task, rule, record, solve)
