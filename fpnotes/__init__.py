@@ -40,6 +40,8 @@ from fpnotes.tasks import (
 )
 from fpnotes.training import History, keep_memory, train
 
+__version__ = "0.1.0"
+
 __all__ = [
     "Activation",
     "Adam",
