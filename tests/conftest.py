@@ -58,6 +58,22 @@ def pytest_addoption(parser):
     )
 
 
+class CellsAfterASlowOne:
+    """Let cells pass that nbval expects to fail, as it does all after one that ran out of time."""
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_setup(self, item):
+        """Put before nbval's mark, which xfail_strict would make strict, one that is not."""
+        if type(item).__name__ == "IPyNbCell" and item.get_closest_marker("xfail"):
+            mark = pytest.mark.xfail(reason="a cell before it ran out of time", strict=False)
+            item.add_marker(mark, append=False)
+
+
+def pytest_configure(config):
+    """Register what holds for chapters too, which are not in this folder."""
+    config.pluginmanager.register(CellsAfterASlowOne())
+
+
 class Missing(pytest.Module):
     """A file whose tests cannot run here."""
 
