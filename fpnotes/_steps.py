@@ -5,12 +5,12 @@ import numpy as np
 from fpnotes._floats import as_by_default
 from fpnotes._inputs import positive, rows_of, square_matrix
 from fpnotes._linear import bounded_by_norms, solve_bounded
-from fpnotes._types import ArrayLike, FloatArray
+from fpnotes._types import ArrayLike, FloatArray, Real
 from fpnotes.solvers import ConvergenceError, FixedPoint
 
 
 def check_step(
-    W: ArrayLike, point: FixedPoint, error: ArrayLike, lr: float
+    W: ArrayLike, point: FixedPoint, error: ArrayLike, lr: Real
 ) -> tuple[FloatArray, FloatArray, float]:
     """Check what every rule is given."""
     W = square_matrix("W", W)

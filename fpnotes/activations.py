@@ -16,7 +16,7 @@ from autograd import elementwise_grad
 from autograd.extend import defjvp, defvjp, primitive
 
 from fpnotes._inputs import positive
-from fpnotes._types import FloatArray
+from fpnotes._types import FloatArray, Real
 
 __all__ = ["Activation", "as_activation", "linear", "powerlaw", "relu", "softplus", "tanh"]
 
@@ -117,7 +117,7 @@ def _curve(name, f, gain, made_by=None):
     return curve
 
 
-def powerlaw(p: float = 2.0, k: float = 1.0) -> Activation:
+def powerlaw(p: Real = 2.0, k: Real = 1.0) -> Activation:
     """Return the power-law curve f(z) = k [z]₊^p, supralinear for p > 1.
 
     Parameters

@@ -20,7 +20,7 @@ from fpnotes._inputs import rows_of, square_matrix
 from fpnotes._iterations import Anderson, Relaxation, iterate
 from fpnotes._linear import solve_bounded
 from fpnotes._rows import chunks, largest
-from fpnotes._types import ArrayLike, FloatArray, Method
+from fpnotes._types import ArrayLike, FloatArray, Method, Real
 from fpnotes.activations import Curve, as_activation
 from fpnotes.solvers import ConvergenceError, solve
 
@@ -40,7 +40,7 @@ def fixed_point(
     activation: Curve = "tanh",
     *,
     r0: ArrayLike | None = None,
-    tol: float | None = None,
+    tol: Real | None = None,
     max_steps: int = 1000,
     method: Method = "auto",
 ) -> FloatArray:
@@ -156,7 +156,7 @@ def resolvent(
     b: FloatArray,
     *,
     transpose: bool = False,
-    tol: float | None = None,
+    tol: Real | None = None,
 ) -> FloatArray:
     """Solve (I − GW) u = b, or (I − GW)ᵀ u = b, for every sample; differentiable in W, gain and b.
 

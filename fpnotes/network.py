@@ -14,7 +14,7 @@ import numpy as np
 from fpnotes._floats import as_by_default
 from fpnotes._inputs import check_broadcast, count, positive, rows_of, square_matrix
 from fpnotes._linear import stacks
-from fpnotes._types import ArrayLike, BoolArray, FloatArray
+from fpnotes._types import ArrayLike, BoolArray, FloatArray, Real
 from fpnotes.activations import Activation, Curve, as_activation, evaluate, tanh
 
 __all__ = ["RateNetwork", "SingularityError", "distance_to_singularity", "spectral_abscissa"]
@@ -158,7 +158,7 @@ class RateNetwork:
 
     if TYPE_CHECKING:  # what it takes is wider than what it holds
 
-        def __init__(self, W: ArrayLike, activation: Curve = tanh, tau: float = 1.0) -> None: ...
+        def __init__(self, W: ArrayLike, activation: Curve = tanh, tau: Real = 1.0) -> None: ...
 
     def __post_init__(self) -> None:
         """Check the arguments, and take names and lists for what they stand for."""
@@ -182,7 +182,7 @@ class RateNetwork:
     @as_by_default()
     def velocity(self, r: ArrayLike, x: ArrayLike) -> FloatArray:
         """Return dr/dt = (−r + f(W r + x))/τ, shape (..., N)."""
-        return (self._rate(self.drive(r, x)) - r) / self.tau
+        return (self._rate(self.drive(r, x)) - np.asarray(r)) / self.tau
 
     def _rate(self, z):
         return evaluate(self.activation, self.activation, z)
@@ -214,12 +214,12 @@ class RateNetwork:
     def simulate(
         self,
         x: ArrayLike,
-        duration: float,
+        duration: Real,
         r0: ArrayLike | None = None,
         *,
         samples: int = 201,
-        rtol: float = 1e-6,
-        atol: float = 1e-9,
+        rtol: Real = 1e-6,
+        atol: Real = 1e-9,
     ) -> tuple[FloatArray, FloatArray]:
         """Integrate the dynamics under a constant input.
 

@@ -21,7 +21,7 @@ from fpnotes._identity import readable
 from fpnotes._inputs import positive, real_array
 from fpnotes._state import rule_name
 from fpnotes._steps import check_step, linear_response, solve_unless_singular
-from fpnotes._types import ArrayLike, FloatArray, IntArray
+from fpnotes._types import ArrayLike, FloatArray, IntArray, Real
 from fpnotes.network import SingularityError
 from fpnotes.rules import Rule
 from fpnotes.solvers import FixedPoint
@@ -98,7 +98,7 @@ class Momentum(FromRule):
 
     parameters: tuple[str, ...] = ("beta",)
 
-    def __init__(self, rule: Rule, beta: float = 0.9):
+    def __init__(self, rule: Rule, beta: Real = 0.9):
         super().__init__(rule, "+momentum")
         self.beta: float = _fraction("beta", beta)
         self.step: FloatArray | None = None
@@ -150,7 +150,7 @@ class Adam(FromRule):
 
     parameters: tuple[str, ...] = ("beta1", "beta2", "epsilon")
 
-    def __init__(self, rule: Rule, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8):
+    def __init__(self, rule: Rule, beta1: Real = 0.9, beta2: Real = 0.999, epsilon: Real = 1e-8):
         super().__init__(rule, "+adam")
         if not proportional_to_lr(rule):
             name = repr(rule) if isinstance(rule, FromRule) else rule_name(rule)
@@ -180,7 +180,7 @@ class Adam(FromRule):
         return lr * mean / (np.sqrt(square) + self.epsilon)
 
 
-def response_step(W: ArrayLike, point: FixedPoint, error: ArrayLike, lr: float) -> FloatArray:
+def response_step(W: ArrayLike, point: FixedPoint, error: ArrayLike, lr: Real) -> FloatArray:
     """Return the step of gradient descent in A, −η ∇_A J = −η Σ e xᵀ, (N, N): a change of A, not of W.
 
     Book: eq-gradient-A. :class:`InResponse` carries it to W.

@@ -18,7 +18,7 @@ import numpy as np
 from fpnotes._inputs import square_matrix
 from fpnotes._rows import parts
 from fpnotes._steps import check_step, finite_step, linear_response, solve_unless_singular
-from fpnotes._types import ArrayLike, FloatArray
+from fpnotes._types import ArrayLike, FloatArray, Real
 from fpnotes.implicit import resolvent
 from fpnotes.network import SingularityError
 from fpnotes.solvers import FixedPoint
@@ -59,7 +59,7 @@ class Rule(Protocol):
 
 
 def gradient(
-    W: ArrayLike, point: FixedPoint, error: ArrayLike, lr: float, *, tol: float | None = None
+    W: ArrayLike, point: FixedPoint, error: ArrayLike, lr: Real, *, tol: Real | None = None
 ) -> FloatArray:
     """Return the gradient rule's update ΔW₁ = −η Σ (Gλ) rᵀ, with (I − GW)ᵀλ = e.
 
@@ -108,7 +108,7 @@ def gradient(
     return _sum_of_outer(factors, point, error, lr)
 
 
-def reparameterized(W: ArrayLike, point: FixedPoint, error: ArrayLike, lr: float) -> FloatArray:
+def reparameterized(W: ArrayLike, point: FixedPoint, error: ArrayLike, lr: Real) -> FloatArray:
     """Return the reparameterized rule's update ΔW₂ = B − (B⁻¹ − η ∇_A J)⁻¹, with B = G⁻¹ − W.
 
     It is the step that gradient descent on the response matrix A = B⁻¹ takes, seen in W. With samples
@@ -164,7 +164,7 @@ def reparameterized(W: ArrayLike, point: FixedPoint, error: ArrayLike, lr: float
         return finite_step(-lr * (solved if left is None else left @ solved))
 
 
-def linearized(W: ArrayLike, point: FixedPoint, error: ArrayLike, lr: float) -> FloatArray:
+def linearized(W: ArrayLike, point: FixedPoint, error: ArrayLike, lr: Real) -> FloatArray:
     """Return the linearized rule's update ΔW₃ = −η Σ [(I − WG)Ge][(I − GW)ᵀ(I − GW)r]ᵀ.
 
     In a linear network, where G = I, it is ΔW₂ to first order in η, −ηB ∇_A J B. No inverse and no
@@ -202,7 +202,7 @@ def linearized(W: ArrayLike, point: FixedPoint, error: ArrayLike, lr: float) -> 
 
 
 def linearized_without_gains(
-    W: ArrayLike, point: FixedPoint, error: ArrayLike, lr: float
+    W: ArrayLike, point: FixedPoint, error: ArrayLike, lr: Real
 ) -> FloatArray:
     """Return ΔW₄ = −η Σ [(I − WG)e][(I − WG)ᵀ(I − WG)r]ᵀ, a later variant of ΔW₃.
 
@@ -226,7 +226,7 @@ def linearized_without_gains(
     return _sum_of_outer(factors, point, error, lr)
 
 
-def without_transport(W: ArrayLike, point: FixedPoint, error: ArrayLike, lr: float) -> FloatArray:
+def without_transport(W: ArrayLike, point: FixedPoint, error: ArrayLike, lr: Real) -> FloatArray:
     """Return ΔW_s = −η Σ [(I − WG)Ge] rᵀ, which needs no transposed weight and no second settling.
 
     The receiver's factor is that of :func:`linearized`, the sender's that of :func:`gradient`. Each sample's
@@ -267,7 +267,7 @@ def natural(
     W: ArrayLike,
     point: FixedPoint,
     error: ArrayLike,
-    lr: float,
+    lr: Real,
     *,
     covariance: ArrayLike | None = None,
 ) -> FloatArray:

@@ -14,7 +14,7 @@ import numpy as np
 from fpnotes._batch import METHODS, Batch
 from fpnotes._certificate import Certificate, tolerance
 from fpnotes._inputs import count, rows_of, square_matrix
-from fpnotes._types import ArrayLike, BoolArray, FloatArray, IntArray, Method, OnFailure
+from fpnotes._types import ArrayLike, BoolArray, FloatArray, IntArray, Method, OnFailure, Real
 from fpnotes.activations import Curve, as_activation, evaluate
 from fpnotes.network import spectral_abscissa
 
@@ -169,7 +169,7 @@ def solve(
     activation: Curve = "tanh",
     *,
     r0: ArrayLike | None = None,
-    tol: float | None = None,
+    tol: Real | None = None,
     max_steps: int = 1000,
     method: Method = "auto",
     on_failure: OnFailure = "raise",

@@ -29,7 +29,13 @@ __all__ = [
     "mean_squared_error",
 ]
 
-Loss = Callable[[Any, Any], Any]
+
+class Loss(Protocol):
+    """A function of rates (m, N) and of their targets that returns J, a number."""
+
+    def __call__(self, r: Any, y: Any, /) -> Any:
+        """Return J."""
+        ...
 
 
 class TaskLike(Protocol):
@@ -65,7 +71,7 @@ class TaskLike(Protocol):
 
     @property
     def loss(self) -> Loss:
-        """``loss(r, y)`` returns J, a number, for rates r of shape (m, N) and the targets of their batch."""
+        """``loss(r, y)`` returns J, a number, for rates (m, N) and the targets of their batch."""
         ...
 
     def batches(self, rng: np.random.Generator, /) -> Iterator[tuple[ArrayLike, Any]]:

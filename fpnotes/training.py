@@ -14,6 +14,7 @@ from fpnotes._history import History, as_recorded
 from fpnotes._inputs import count, positive, square_matrix
 from fpnotes._progress import advance, progress_bar
 from fpnotes._state import Checkpoint, copied_rule, has_state, rule_name
+from fpnotes._types import Real
 from fpnotes.network import SingularityError
 from fpnotes.rules import Rule
 from fpnotes.solvers import ConvergenceError, FixedPoint, solve
@@ -42,7 +43,7 @@ def keep_memory() -> None:
 def train(
     task: TaskLike,
     rule: Rule,
-    lr: float | Callable[[int], float],
+    lr: Real | Callable[[int], float],
     steps: int,
     *,
     seed: int | None = None,

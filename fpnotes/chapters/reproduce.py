@@ -30,7 +30,7 @@ from fpnotes._paths import full_path, writable_folder
 from fpnotes._types import ArrayLike, FloatArray
 from fpnotes.activations import Curve, as_activation, evaluate
 from fpnotes.network import RateNetwork, spectral_abscissa
-from fpnotes.rules import Rule, gradient, linearized, linearized_without_gains
+from fpnotes.rules import gradient, linearized, linearized_without_gains
 from fpnotes.solvers import FixedPoint, solve
 from fpnotes.sweeps import sweep
 from fpnotes.tasks import Digits
@@ -38,15 +38,17 @@ from fpnotes.tasks import Digits
 if TYPE_CHECKING:
     import pandas as pd
 
+Rates = dict[Callable[..., FloatArray], list[float]]
+
 STEPS = 354  # three epochs of 60,000 images in batches of 512
 EVERY = 20
-RATES: dict[Rule, list[float]] = {
+RATES: Rates = {
     gradient: [0.001, 0.0025, 0.005, 0.01, 0.025],
     linearized: [0.01, 0.025, 0.05, 0.1, 0.25],
     linearized_without_gains: [0.005, 0.01, 0.02, 0.05, 0.1],
 }
 # Rates that are also trained on 500 Euler steps: those of the published table, and ΔW₁'s largest.
-EULER_RATES: dict[Rule, list[float]] = {gradient: [0.0025, 0.01, 0.025], linearized: [0.025, 0.1]}
+EULER_RATES: Rates = {gradient: [0.0025, 0.01, 0.025], linearized: [0.025, 0.1]}
 TESTED = 1000  # test images looked at during a run; after it, all of them
 SIMULATED = 20  # samples whose settling is simulated
 PATIENCE = 200  # for so many time constants
@@ -173,7 +175,7 @@ def _watch(task, W, point, **how):
     }
 
 
-PROTOCOLS: dict[str, tuple[dict[Rule, list[float]], dict[str, Any]]] = {
+PROTOCOLS: dict[str, tuple[Rates, dict[str, Any]]] = {
     "exact": (RATES, {"record": watch}),
     "euler": (EULER_RATES, {"record": watch_euler, "solve": euler}),
 }
