@@ -6,7 +6,7 @@ unexport PYTHONDONTWRITEBYTECODE # pip installs source (--no-compile); what is i
 export OMP_NUM_THREADS := 1
 jb := .venv/bin/jupyter-book build . -W -n --keep-going
 
-.PHONY: help book pdf lite slides test test-slow test-browser test-lite test-versions mutants audit serve outputs reviewed check format lengths links assignments test-assignments bench requirements clean
+.PHONY: help book pdf lite slides test test-slow test-browser test-lite test-versions coverage mutants audit zizmor serve outputs reviewed check format lengths links assignments test-assignments bench package release requirements clean
 .DELETE_ON_ERROR:
 
 help: ## list these commands
@@ -82,6 +82,10 @@ test-versions: .venv/installed ## test the package with the oldest or newest rel
 	.venv/bin/uv pip install --quiet --python $(versions)/venv --no-deps --no-build-isolation .
 	$(versions)/venv/bin/python -m pytest -n 2 --dist loadscope tests/package
 
+coverage: .venv/installed ## which lines and branches of the package do its tests run? At least 95 % (_build/coverage)
+	$(python) -m coverage run -m pytest -n 2 --dist loadscope tests/package
+	$(python) -m coverage combine --quiet && $(python) -m coverage html --quiet && $(python) -m coverage report
+
 outputs: .venv/installed ## refresh the expected outputs of the chapters (CHAPTERS="stability ..." for some)
 	$(python) tests/book/notebooks.py update $(CHAPTERS)
 
@@ -95,6 +99,7 @@ check: .venv/installed ## lint, layout, spelling and types
 	.venv/bin/ruff check && .venv/bin/ruff format --check
 	git ls-files -z | xargs -0 .venv/bin/codespell
 	.venv/bin/pyright
+	PYTHONPATH=. .venv/bin/pyright --pythonpath $(python) --verifytypes fpnotes --ignoreexternal
 
 format: .venv/installed ## mend what lint and layout can mend by themselves
 	.venv/bin/ruff check --fix && .venv/bin/ruff format
@@ -143,6 +148,26 @@ mutants: .venv/installed .venv-tools/installed ## make small mistakes in modules
 audit: .venv-tools/installed ## look up the known vulnerabilities of everything that is pinned
 	@mkdir -p _build; for pins in $$(git ls-files '*requirements.txt'); do echo "$$pins"; sed 's/+cpu / /' $$pins >_build/audited.txt; \
 	  .venv-tools/bin/pip-audit --strict --disable-pip --require-hashes -r _build/audited.txt || failed=1; done; exit $${failed:-0}
+
+zizmor: .venv-tools/installed ## do the workflows give away more than they must?
+	.venv-tools/bin/zizmor --offline .github
+
+# ---- A release: RELEASING.md ----
+# Wheel and sdist, and a trial of both: the tests that the sdist brings, run on what the wheel installs.
+trial := _build/trial
+package: .venv/installed ## build wheel and sdist in dist/package, and try them in an environment of their own
+	rm -rf dist/package $(trial) && mkdir -p dist/package $(trial)/sdist
+	$(python) -c 'from flit_core import buildapi; buildapi.build_sdist("dist/package"); buildapi.build_wheel("dist/package")'
+	tar -xf dist/package/*.tar.gz --strip-components 1 -C $(trial)/sdist
+	.venv/bin/uv venv --quiet --no-python-downloads --python $(PYTHON) --seed $(trial)/venv
+	.venv/bin/uv pip compile $(trial)/sdist/pyproject.toml --extra test --constraint requirements.txt --only-binary :all: \
+	  --python $(trial)/venv --generate-hashes --no-annotate --quiet -o $(trial)/requirements.txt
+	.venv/bin/uv pip install --quiet --python $(trial)/venv --require-hashes -r $(trial)/requirements.txt
+	.venv/bin/uv pip install --quiet --python $(trial)/venv --no-deps --no-build-isolation dist/package/*.whl
+	cd $(trial)/sdist && ../venv/bin/python -P -m pytest --import-mode append -n 2 --dist loadscope tests/package
+
+release: package pdf slides assignments ## everything that a release holds, in dist/release, after checks (TAG=v0.1.0)
+	$(python) .ci/release.py $(TAG)
 
 # ---- Housekeeping ----
 requirements: .venv/installed ## pin pyproject.toml's dependencies in requirements.txt (UPGRADE=1: at their newest)

@@ -10,7 +10,11 @@ import yaml
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 # What a job may do beside reading the code.
-MORE = {("publish", "deploy"): {"pages": "write", "id-token": "write"}}
+MORE = {
+    ("publish", "deploy"): {"pages": "write", "id-token": "write"},
+    ("release", "package"): {"id-token": "write"},
+    ("release", "attach"): {"contents": "write"},
+}
 
 
 def tracked(pattern):
@@ -42,7 +46,7 @@ def test_whatever_is_installed_is_pinned_by_its_hashes():
             if re.search(r"\bpip install\b", line) and not line.lstrip().startswith("#"):
                 found.append(name)
                 itself = "--no-deps" in line and "--no-build-isolation" in line
-                itself = itself and re.search(r" (-e )?\.$", line)
+                itself = itself and re.search(r" (-e )?(\.|dist/package/\*\.whl)$", line)
                 assert itself or "--require-hashes" in line, line
     assert {"Makefile", "postBuild"} <= set(found)
 
@@ -82,6 +86,18 @@ def test_a_commit_is_published_only_after_its_own_tests():
     assert (
         jobs["test"] == {"uses": "./.github/workflows/test.yml"} and "workflow_call" in test["on"]
     )
+    assert not any("if" in job for job in jobs.values())
+
+
+def test_a_release_is_published_only_after_its_tests_and_its_own_trial():
+    release = workflow("release")
+    assert release["on"] == {"push": {"tags": ["v*"]}}
+    jobs, name = release["jobs"], "attach"
+    before = []
+    while name := jobs[name].get("needs"):
+        before.append(name)
+    assert before == ["package", "build", "test"]
+    assert jobs["test"] == {"uses": "./.github/workflows/test.yml"}
     assert not any("if" in job for job in jobs.values())
 
 
