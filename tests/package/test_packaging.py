@@ -5,12 +5,16 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 from email import message_from_string
 from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
+from flit_core import buildapi
 from packaging.requirements import Requirement
+
+import fpnotes
 
 ROOT = Path(__file__).parents[2]
 # What a bare install lacks: the module that needs it, what it needs first, and the extra that brings it.
@@ -145,6 +149,31 @@ def test_an_extra_brings_what_its_modules_need(metadata):
     for name, extra in {**EXTRAS, **CALLS}.values():
         assert name in brings(extra)
     assert "ipywidgets" in brings("chapters")  # and with it IPython
+
+
+def test_the_version_stands_in_one_place_and_is_cited(metadata):
+    assert metadata["Version"] == fpnotes.__version__
+    cited = re.findall(r"^version: (.+)$", (ROOT / "CITATION.cff").read_text(), re.M)
+    assert cited == [fpnotes.__version__]
+
+
+def test_the_readme_leads_somewhere_from_any_page(metadata):
+    """A package index shows it, where a path inside the repository means nothing."""
+    text = metadata.get_payload()
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    assert len(links) > 5 and all(link.startswith("https://") for link in links)
+
+
+def test_the_wheel_says_that_it_is_typed(installed):
+    assert len(list(installed.parents[1].glob("lib/*/site-packages/fpnotes/py.typed"))) == 1
+
+
+def test_the_sdist_brings_its_tests_and_licenses(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    with tarfile.open(tmp_path / buildapi.build_sdist(str(tmp_path))) as file:
+        names = {name.partition("/")[2] for name in file.getnames()}
+    tests = {path.relative_to(ROOT).as_posix() for path in (ROOT / "tests/package").glob("*.py")}
+    assert names >= tests | set(LICENSES) | {"CHANGELOG.md", "CITATION.cff", "tests/conftest.py"}
 
 
 LICENSES = {
