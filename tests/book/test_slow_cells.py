@@ -13,9 +13,12 @@ def test_cells_after_a_slow_one_may_pass(tmp_path):
     sources = ["import time", "time.sleep(60)", "1 + 1"]
     cells = [v4.new_code_cell(source, execution_count=1) for source in sources]
     write(v4.new_notebook(cells=cells), tmp_path / "slow.ipynb")
-    options = "-p tests.conftest -p no:cacheprovider --nbval-lax --nbval-current-env --nbval-cell-timeout 3"
+    options = [
+        *("-c", "pyproject.toml", "-p", "tests.conftest", "-p", "no:cacheprovider"),
+        *("--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout", "3"),
+    ]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", *options.split(), tmp_path / "slow.ipynb"],
+        [sys.executable, "-m", "pytest", *options, tmp_path / "slow.ipynb"],
         cwd=ROOT,
         capture_output=True,
         text=True,
