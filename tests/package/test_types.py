@@ -1,7 +1,7 @@
 # pyright: reportArgumentType=error
 """What the guide and the reference let a user write is right for a type checker too, and for Python."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import autograd.numpy as anp
@@ -35,7 +35,7 @@ class Typed:
     """A task of a user's own, with types, and its loss in a field."""
 
     W0: np.ndarray
-    loss: fp.tasks.Loss
+    loss: Callable[[np.ndarray, np.ndarray], float]
     activation: fp.Activation = fp.tanh
 
     def batches(self, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -26,9 +26,17 @@ def test_the_reference_and_the_package_name_the_same_things():
         inventory = InventoryFile.load(file, "", lambda base, name: name)
     kinds = ("py:function", "py:class", "py:exception", "py:data")
     documented = {name for kind in kinds for name in inventory.get(kind, {})}
-    assert documented == {
+    where_defined = {
         f"fpnotes.{module}.{name}" for module in MODULES for name in _module(module).__all__
     }
+    as_imported = {f"fpnotes.{name}" for name in fpnotes.__all__}
+    assert documented == where_defined | as_imported
+    methods = inventory["py:method"]
+    for metric in ("Euclidean", "Reparameterized"):
+        for method in ("norm", "geodesic", "unit_ball", "inner"):
+            assert {f"fpnotes.{metric}.{method}", f"fpnotes.geometry.{metric}.{method}"} <= set(
+                methods
+            )
     assert set(inventory["py:module"]) == {f"fpnotes.{module}" for module in MODULES}
 
 
