@@ -1,6 +1,7 @@
-"""Name what the reference documents as people import it too: ``fpnotes.solve`` beside ``fpnotes.solvers.solve``.
+"""Give all that the reference documents a second name, by which people import it.
 
-Other projects link to ours through ``objects.inv``, which lists both names then.
+``fpnotes.solve`` is ``fpnotes.solvers.solve``. Other projects link to ours through ``objects.inv``, which
+then lists both names.
 """
 
 import fpnotes
