@@ -98,13 +98,13 @@ class Checkpoint:
     code: str
     python: str
     changes: str
-    arrays: tuple
+    arrays: tuple[np.ndarray, ...]
     problem: str
     seed: int | None
     batch: tuple[int, int]
 
     @classmethod
-    def of(cls, rule, given, seed, batch):
+    def of(cls, rule: Any, given: Any, seed: int | None, batch: tuple[int, Any]) -> "Checkpoint":
         """Store the state of ``rule``, which started as ``given``."""
         changes, problem = _Changes(), ""
         try:
@@ -129,7 +129,7 @@ class Checkpoint:
             batch=batch,
         )
 
-    def restored(self, rule) -> Any:
+    def restored(self, rule: Any) -> Any:
         """Return a copy of ``rule`` in the stored state.
 
         Raises

@@ -1,6 +1,7 @@
 """The house style of the book's figures, and the plots that more than one chapter draws."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,8 +13,10 @@ from fpnotes.network import RateNetwork
 with needs("figures", "fpnotes.chapters.figures"):
     import matplotlib.pyplot as plt
     from cycler import cycler
-    from matplotlib.axes import Axes
     from matplotlib.patches import Circle
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 INK = "#22272e"
 MUTED = "#6b7480"
@@ -86,7 +89,7 @@ def use_style() -> None:
         set_matplotlib_formats("svg")
 
 
-def eigenvalue_plane(ax: Axes, eigenvalues: ArrayLike, radius: float | None = None) -> None:
+def eigenvalue_plane(ax: "Axes", eigenvalues: ArrayLike, radius: float | None = None) -> None:
     """Draw eigenvalues μ of GW in the complex plane, and the line they must stay left of.
 
     Parameters
@@ -117,7 +120,7 @@ def eigenvalue_plane(ax: Axes, eigenvalues: ArrayLike, radius: float | None = No
 
 
 def phase_plane(
-    ax: Axes,
+    ax: "Axes",
     network: RateNetwork,
     x: ArrayLike,
     lim: tuple[float, float] = (-1.2, 1.2),
