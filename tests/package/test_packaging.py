@@ -52,8 +52,8 @@ def installed(tmp_path_factory):
     wheel = [*pip, "wheel", "--no-index", "--no-deps", "--no-build-isolation", "-w", str(home)]
     subprocess.run([*wheel, str(ROOT)], check=True)
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(home / "venv")], check=True)
-    python = home / "venv/bin/python"
-    (site,) = (home / "venv/lib").glob("python*/site-packages")
+    python = home / "venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    (site,) = (home / "venv").glob("**/site-packages")
     (wheel,) = home.glob("*.whl")
     subprocess.run([sys.executable, "-m", "zipfile", "-e", str(wheel), str(site)], check=True)
 
@@ -70,7 +70,7 @@ def installed(tmp_path_factory):
 @pytest.fixture(scope="module")
 def metadata(installed):
     """Return what the wheel says of itself, field by field."""
-    (path,) = installed.parents[1].glob("lib/python*/site-packages/fpnotes-*.dist-info/METADATA")
+    (path,) = installed.parents[1].glob("**/site-packages/fpnotes-*.dist-info/METADATA")
     return message_from_string(path.read_text(encoding="utf-8"))
 
 
@@ -165,7 +165,7 @@ def test_the_readme_leads_somewhere_from_any_page(metadata):
 
 
 def test_the_wheel_says_that_it_is_typed(installed):
-    assert len(list(installed.parents[1].glob("lib/*/site-packages/fpnotes/py.typed"))) == 1
+    assert len(list(installed.parents[1].glob("**/site-packages/fpnotes/py.typed"))) == 1
 
 
 def test_the_sdist_brings_its_tests_and_licenses(tmp_path, monkeypatch):
@@ -186,7 +186,7 @@ def test_the_wheel_names_the_licenses_of_the_code_and_of_the_digits(metadata, in
     assert metadata["License-Expression"] == "BSD-3-Clause AND CC-BY-SA-3.0"
     assert metadata.get_all("License-File") == list(LICENSES)
     for name, words in LICENSES.items():
-        (copy,) = installed.parents[1].glob(f"lib/*/site-packages/fpnotes-*/licenses/{name}")
+        (copy,) = installed.parents[1].glob(f"**/site-packages/fpnotes-*/licenses/{name}")
         assert words in " ".join(copy.read_text(encoding="utf-8").split())
 
 
@@ -263,7 +263,7 @@ def test_a_notebook_without_ipywidgets_shows_progress_as_text(short, expected):
 
 
 def test_nothing_is_written_where_the_package_is(short, expected, installed):
-    (package,) = installed.parents[1].glob("lib/*/site-packages/fpnotes")
+    (package,) = installed.parents[1].glob("**/site-packages/fpnotes")
     folders = [package, *(path for path in package.rglob("*") if path.is_dir())]
     before = sorted(package.rglob("*"))
     for folder in folders:
