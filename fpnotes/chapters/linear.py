@@ -6,18 +6,20 @@ Every run is kept in the folder as soon as it is finished, so the command can be
 """
 
 import argparse
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from fpnotes.chapters.reproduce import made, write
+from fpnotes.chapters.reproduce import Rates, made, write
 from fpnotes.optimizers import Adam, Momentum
 from fpnotes.rules import gradient, linearized, reparameterized
 from fpnotes.sweeps import sweep
 from fpnotes.tasks import LinearRegression
 
-RATES = {
+RATES: Rates = {
     gradient: [0.1, 0.3, 1.0, 2.0, 4.0, 8.0],
     Momentum(gradient, 0.9): [0.01, 0.03, 0.1, 0.3, 1.0],
     Adam(gradient): [0.001, 0.003, 0.01, 0.03, 0.1],
@@ -27,7 +29,7 @@ BUDGETS = [20, 50, 100, 150, 200, 300, 500, 700, 1000]  # steps; the response ru
 DRAWS = [2023, *range(5)]
 
 
-def draw(seed, n=100, m=50):
+def draw(seed: int, n: int = 100, m: int = 50) -> LinearRegression:
     """Return the regression with the published statistics, drawn anew.
 
     Parameters
@@ -47,12 +49,12 @@ def draw(seed, n=100, m=50):
     return LinearRegression(W0, x, y)
 
 
-def task(seed):
+def task(seed: int) -> LinearRegression:
     """Return the published regression for its seed, 2023, and :func:`draw` for any other."""
     return LinearRegression.published() if seed == 2023 else draw(seed)
 
 
-def rows(histories, most):
+def rows(histories: Mapping[Any, Any], most: int) -> Iterator[dict[str, Any]]:
     """Yield the table's rows: the loss of each run after each number of steps; infinite if it diverged."""
     for (rule, lr, seed), history in histories.items():
         for steps in BUDGETS:
@@ -61,7 +63,7 @@ def rows(histories, most):
                 yield {"seed": seed, "rule": rule, "lr": lr, "steps": steps, "loss": float(loss)}
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> None:
     """Read the command line, and make the table."""
     parser = argparse.ArgumentParser(prog="python -m fpnotes.chapters.linear", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder for the runs")
