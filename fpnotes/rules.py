@@ -10,7 +10,7 @@ as :func:`reparameterized` does. A rule made from another passes the attribute o
 :class:`fpnotes.optimizers.Adam`, which divides steps by their size, refuses where it is False.
 """
 
-from functools import reduce
+from functools import partial, reduce
 from typing import Protocol
 
 import numpy as np
@@ -86,8 +86,8 @@ def gradient(
     Raises
     ------
     ConvergenceError
-        When a sample of ``point`` had not converged, or its adjoint equation is so nearly singular that fewer
-        than three digits of λ are sure; see :func:`fpnotes.implicit.resolvent`.
+        When a sample of ``point`` had not converged, or its adjoint equation is so nearly singular that
+        fewer than three digits of λ are sure; see :func:`fpnotes.implicit.resolvent`.
     FloatingPointError
         When the step is beyond the range of its dtype.
     ValueError, TypeError
@@ -164,6 +164,11 @@ def reparameterized(W: ArrayLike, point: FixedPoint, error: ArrayLike, lr: Real)
         return finite_step(-lr * (solved if left is None else left @ solved))
 
 
+def _linearized(W, g, r, recurrent, e):
+    left, right = g * e, r - g * recurrent
+    return left - (g * left) @ W.T, right - (g * right) @ W
+
+
 def linearized(W: ArrayLike, point: FixedPoint, error: ArrayLike, lr: Real) -> FloatArray:
     """Return the linearized rule's update ΔW₃ = −η Σ [(I − WG)Ge][(I − GW)ᵀ(I − GW)r]ᵀ.
 
@@ -193,12 +198,12 @@ def linearized(W: ArrayLike, point: FixedPoint, error: ArrayLike, lr: Real) -> F
     array([[-0.025]])
     """
     W, error, lr = check_step(W, point, error, lr)
+    return _sum_of_outer(partial(_linearized, W), point, error, lr)
 
-    def factors(g, r, recurrent, e):
-        left, right = g * e, r - g * recurrent
-        return left - (g * left) @ W.T, right - (g * right) @ W
 
-    return _sum_of_outer(factors, point, error, lr)
+def _linearized_without_gains(W, g, r, recurrent, e):
+    right = r - (g * r) @ W.T
+    return e - (g * e) @ W.T, right - g * (right @ W)
 
 
 def linearized_without_gains(
@@ -218,12 +223,12 @@ def linearized_without_gains(
     array([[-0.0654]])
     """
     W, error, lr = check_step(W, point, error, lr)
+    return _sum_of_outer(partial(_linearized_without_gains, W), point, error, lr)
 
-    def factors(g, r, _, e):
-        right = r - (g * r) @ W.T
-        return e - (g * e) @ W.T, right - g * (right @ W)
 
-    return _sum_of_outer(factors, point, error, lr)
+def _without_transport(W, g, r, recurrent, e):
+    sent = g * e
+    return sent - (g * sent) @ W.T, r
 
 
 def without_transport(W: ArrayLike, point: FixedPoint, error: ArrayLike, lr: Real) -> FloatArray:
@@ -255,12 +260,7 @@ def without_transport(W: ArrayLike, point: FixedPoint, error: ArrayLike, lr: Rea
     array([[-0.1]])
     """
     W, error, lr = check_step(W, point, error, lr)
-
-    def factors(g, r, _, e):
-        sent = g * e
-        return sent - (g * sent) @ W.T, r
-
-    return _sum_of_outer(factors, point, error, lr)
+    return _sum_of_outer(partial(_without_transport, W), point, error, lr)
 
 
 def natural(
@@ -319,6 +319,14 @@ def natural(
 
 
 reparameterized.proportional_to_lr = False  # pyright: ignore[reportFunctionMemberAccess]
+
+# The two factors of a sample's update, −η left rightᵀ, for rows of gains, r, W r and the error: plain
+# arithmetic, which arrays of other libraries understand too.
+FACTORS = {
+    "linearized": _linearized,
+    "linearized_without_gains": _linearized_without_gains,
+    "without_transport": _without_transport,
+}
 
 
 def _sum_of_outer(factors, point, error, lr):
