@@ -275,7 +275,9 @@ def solve(
         steps=_read_only(batch.steps.reshape(samples))[()],
     )
     if on_failure != "ignore" and not np.all(point.converged):
-        message = _failure(point, tol, f)
+        message = failure(point, tol, f) + (
+            " With on_failure='ignore' it is returned, and point[point.converged] leaves these samples out."
+        )
         if on_failure == "raise":
             raise ConvergenceError(message, point)
         warnings.warn(message, RuntimeWarning, stacklevel=2)
@@ -283,7 +285,7 @@ def solve(
 
 
 @np.errstate(all="ignore")
-def _failure(point, tol, f):
+def failure(point, tol, f):
     """Say how many samples failed, how badly, and what to try."""
     residual, converged = np.ravel(point.residual), np.ravel(point.converged)
     worst = int(np.argmax(np.where(converged, -np.inf, residual)))
@@ -304,12 +306,11 @@ def _failure(point, tol, f):
         f"{where} there (stable below 1). A residual may be tol times the largest |r|, here "
         f"{np.abs(r[worst]).max():.3g}, and tol times the largest |b|, here {drive:.3g}, where "
         "b = f(z) − GWr is what drives the network near r. Try another r0, a larger max_steps or a larger "
-        "tol; if the network has no fixed point for this input, none will be found. The result is in the "
-        "error's .point; on_failure='ignore' returns it, and point[point.converged] leaves these samples out."
+        "tol; if the network has no fixed point for this input, none will be found."
     )
     broken = np.sum(~np.isfinite(gain).all(axis=1))
     if broken:
         message += (
             f" At {broken} of the samples a gain f′(z) is not finite: look at how f is written."
         )
-    return message
+    return message + " The result is in the error's .point."
