@@ -22,6 +22,8 @@ EXTRAS = {
     "fpnotes.chapters.checks": ("pandas", "figures"),
     "fpnotes.chapters.figures": ("matplotlib", "figures"),
     "fpnotes.chapters.interactive": ("matplotlib", "chapters"),
+    "fpnotes.frameworks.jax": ("jax", "jax"),
+    "fpnotes.frameworks.torch": ("torch", "torch"),
 }
 # And functions that need more than their module.
 CALLS = {
