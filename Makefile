@@ -6,7 +6,7 @@ unexport PYTHONDONTWRITEBYTECODE # pip installs source (--no-compile); what is i
 export OMP_NUM_THREADS := 1
 jb := .venv/bin/jupyter-book build . -W -n --keep-going
 
-.PHONY: help book pdf lite slides test test-slow test-browser test-lite test-versions coverage mutants audit zizmor serve outputs reviewed check format lengths links assignments test-assignments bench package release requirements clean
+.PHONY: help book pdf lite slides test test-slow test-browser test-lite test-frameworks test-versions coverage mutants audit zizmor serve outputs reviewed check format lengths links assignments test-assignments bench package release requirements clean
 .DELETE_ON_ERROR:
 
 help: ## list these commands
@@ -54,11 +54,11 @@ lite: book ## make _build/lite: the chapters as notebooks that run in a browser,
 # ---- The tests ----
 test: book ## build the book and run its tests: package, chapters, pages
 	$(python) tests/book/notebooks.py prepare
-	$(python) -m pytest --whole -m "not slow" -n 2 --dist loadscope --nbval-lax --nbval-current-env --nbval-cell-timeout 600 --ignore tests/course --ignore tests/site/browser tests _build/nbval
+	$(python) -m pytest --whole -m "not slow" -n 2 --dist loadscope --nbval-lax --nbval-current-env --nbval-cell-timeout 600 --ignore tests/course --ignore tests/frameworks --ignore tests/site/browser tests _build/nbval
 
 # Such tests are marked slow where they stand. The sample of mutants is drawn from a seed.
 test-slow: book assignments ## run what make test and make test-assignments leave out, and a sample of mutants (an hour)
-	$(python) -m pytest --whole -m slow -n 2 --dist loadscope --ignore tests/site/browser tests
+	$(python) -m pytest --whole -m slow -n 2 --dist loadscope --ignore tests/frameworks --ignore tests/site/browser tests
 	$(MAKE) mutants SAMPLE=$(or $(SAMPLE),20)
 
 test-browser: pdf slides ## see every page, slide and printed page in Chromium: sliders, formulas, dark mode, a phone, accessibility, weight
@@ -135,6 +135,16 @@ test-assignments: .venv/installed assignments ## grade right, wrong and broken a
 bench: .venv-bench/installed ## measure speed and memory, beside other libraries: fpnotes/chapters/tables/speed-*.csv, and tables in Markdown (minutes)
 	@for question in standard growth published steps; do echo "## $$question"; .venv-bench/bin/python benchmarks/$$question.py || exit; done
 
+# ---- PyTorch and JAX, in an environment of their own ----
+.venv-frameworks/installed: tests/frameworks/requirements.txt pyproject.toml
+	$(PYTHON) -m venv .venv-frameworks
+	.venv-frameworks/bin/python -m pip install --quiet --no-compile --require-hashes -r tests/frameworks/requirements.txt
+	.venv-frameworks/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+test-frameworks: .venv-frameworks/installed ## test the fixed point inside PyTorch and JAX (a download of 300 MB)
+	JAX_PLATFORMS=cpu .venv-frameworks/bin/python -m pytest --whole tests/frameworks
+
 # ---- What tests the tests and the supply chain, in an environment of its own ----
 .venv-tools/installed: tests/tools/requirements.txt
 	$(PYTHON) -m venv .venv-tools
@@ -178,8 +188,11 @@ requirements: .venv/installed ## pin pyproject.toml's dependencies in requiremen
 	.venv/bin/uv pip compile pyproject.toml benchmarks/requirements.in --constraint requirements.txt --python-platform x86_64-manylinux_2_28 --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make requirements" --quiet \
 	  $(if $(UPGRADE),--upgrade) $(if $(TORCH),--find-links $(TORCH)) -o benchmarks/requirements.txt
+	.venv/bin/uv pip compile pyproject.toml tests/frameworks/requirements.in --constraint requirements.txt --constraint benchmarks/requirements.txt \
+	  --python-platform x86_64-manylinux_2_28 --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
+	  --custom-compile-command "make requirements" --quiet $(if $(UPGRADE),--upgrade) $(if $(TORCH),--find-links $(TORCH)) -o tests/frameworks/requirements.txt
 	.venv/bin/uv pip compile tests/tools/requirements.in --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-annotate --custom-compile-command "make requirements" --quiet $(if $(UPGRADE),--upgrade) -o tests/tools/requirements.txt
 
 clean: ## remove everything that was built or installed
-	rm -rf _build .venv .venv-otter .venv-bench .venv-tools dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf _build .venv .venv-otter .venv-bench .venv-frameworks .venv-tools dist .pytest_cache .ruff_cache .hypothesis

@@ -22,15 +22,17 @@ collect_ignore = ["book/outputs"]
 
 # What the tests of the package do without: Python packages, what make builds first, and the command for both.
 BOOK = ["jupytext", "matplotlib", "myst_nb", "pandas", "sphinx"]
-HTML = "_build/html/index.html"
+PAGES = [*BOOK, "_build/html/index.html"]
 NEEDS = {
-    "book": ([], "make test"),
-    "site": ([HTML], "make test"),
-    "site/browser": ([HTML, "Chromium"], "make test-browser"),
+    "book": (BOOK, "make test"),
+    "site": (PAGES, "make test"),
+    "site/browser": ([*PAGES, "Chromium"], "make test-browser"),
     "site/browser/test_print.py": (["_build/learning-fixed-points.pdf"], "make test-browser"),
     "site/browser/test_slides.py": (["dist/slides"], "make test-browser"),
     "site/browser/test_lite.py": (["_build/lite", "_build/pyodide"], "make test-lite"),
-    "course": ([HTML, "dist/autograder"], "make test-assignments"),
+    "course": ([*PAGES, "dist/autograder"], "make test-assignments"),
+    "frameworks/test_jax.py": (["jax"], "make test-frameworks"),
+    "frameworks/test_torch.py": (["torch"], "make test-frameworks"),
 }
 
 
@@ -45,7 +47,7 @@ def missing(path):
     """Return why the tests in a file cannot run here, None where they can."""
     name = path.relative_to(ROOT / "tests").as_posix()
     found = [NEEDS[key] for key in (name, name.rpartition("/")[0]) if key in NEEDS]
-    lacks = [need for needs, _ in found for need in [*BOOK, *needs] if not there(need)]
+    lacks = [need for needs, _ in found for need in needs if not there(need)]
     return f"needs {', '.join(dict.fromkeys(lacks))}: run {found[0][1]}" if lacks else None
 
 
