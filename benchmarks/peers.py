@@ -202,6 +202,33 @@ def torchdeq(job, tol):
     return run
 
 
+def fpnotes_torch(job, tol):
+    """This package inside PyTorch."""
+    import torch
+
+    from fpnotes.frameworks.torch import fixed_point
+
+    W, x, C, y = (torch.from_numpy(a) for a in (job.W, job.x, job.C, job.y))
+
+    def run():
+        weights = W.clone().requires_grad_()
+        r = fixed_point(weights, x, "tanh", tol=tol)
+        torch.nn.functional.cross_entropy(r @ C.T, y).backward()
+        return r.detach().numpy(), weights.grad.numpy()
+
+    return run
+
+
+def fpnotes_jax(job, tol):
+    """This package inside JAX."""
+    import jax.numpy as jnp
+
+    from fpnotes.frameworks.jax import fixed_point
+
+    x = jnp.asarray(job.x)
+    return _jax(job, lambda phi, W, r0: fixed_point(W, x, "tanh", tol=tol))
+
+
 def floor(job, tol):
     """The matrix products of plain iteration alone, in NumPy: nothing else, into an array that is there."""
     forward, backward = job.products()
@@ -219,6 +246,8 @@ def floor(job, tol):
 
 PEERS = {
     "fpnotes": fpnotes,
+    "fpnotes in PyTorch": fpnotes_torch,
+    "fpnotes in JAX": fpnotes_jax,
     "authors' method": authors,
     "autograd": autograd,
     "jaxopt": jaxopt,

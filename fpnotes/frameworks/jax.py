@@ -135,21 +135,22 @@ def _is_primal(a):
 def _backward(options, saved, error):
     f, tol, _, rule = options
     W, x, held, r, settles = saved
-    if isinstance(error, jax.custom_derivatives.SymbolicZero):
-        error = jnp.zeros_like(r)
-    recurrent = r @ W.T
-    z = recurrent + x
-    g = _curve(f, held)[1](z)
+    recurrent, error = r @ W.T, _instantiated(error, r)
+    g = _curve(f, held)[1](recurrent + x)
     x_bar, held_bar = jnp.zeros_like(x), jax.tree.map(jnp.zeros_like, held)
     if rule == "gradient" or settles is not None:
         adjoint = _resolvent((tol, f == "linear", True), W, g, error)
-        x_bar = g * adjoint
-        if held:
-            (held_bar,) = jax.vjp(lambda held: _curve(f, held)[0](z), held)[1](adjoint)
+        _, pull = jax.vjp(lambda x, held: _curve(f, held)[0](recurrent + x), x, held)
+        x_bar, held_bar = pull(adjoint)
     if rule == "gradient":
         return x_bar.T @ r, x_bar, held_bar, None
     left, right = FACTORS[rule](W, g, r, recurrent, error)
     return _once(left.T @ right), x_bar, held_bar, None
+
+
+def _instantiated(error, r):
+    symbolic = isinstance(error, jax.custom_derivatives.SymbolicZero)
+    return jnp.zeros_like(r) if symbolic else error
 
 
 _fixed_point.defvjp(_forward, _backward, symbolic_zeros=True)

@@ -1,5 +1,9 @@
 """The numbered statements of book/implicit-gradient.md, evaluated on random networks."""
 
+import re
+import textwrap
+from pathlib import Path
+
 import autograd.numpy as anp
 import numpy as np
 import pytest
@@ -298,3 +302,15 @@ def test_error_of_an_unrolled_slope(seed, k):
     true = slope(lambda W, x: fixed_point(W, x, "linear"))
     missing = (true - slope(lambda W, x: unrolled(W, x, "linear", k))) / true
     assert missing == pytest.approx(w**k + k * (1 - w) * w ** (k - 1), rel=1e-9, abs=1e-13)
+
+
+@pytest.mark.parametrize("name", ["torch", "jax"])
+def test_the_backward_rules_in_tabs_are_those_that_run(name):
+    root = Path(__file__).parents[2]
+    page = (root / "book/implicit-gradient.md").read_text(encoding="utf-8")
+    source = (root / f"fpnotes/frameworks/{name}.py").read_text(encoding="utf-8")
+    (tabs,) = re.findall(r"^`````{tab-set}\n(.*?)^`````$", page, re.DOTALL | re.MULTILINE)
+    shown = re.findall(r"^```python\n(.*?)\n```$", tabs, re.DOTALL | re.MULTILINE)
+    assert len(shown) == 2
+    (block,) = [code for code in shown if ("ctx" in code) == (name == "torch")]
+    assert block in source or textwrap.indent(block, "    ") in source
