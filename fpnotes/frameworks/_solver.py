@@ -164,7 +164,7 @@ def certify(lib, W, x, f, gain, tol, r, steps, exact=True):
     rounding = eps * lib.largest(abs(rate) + weight + abs(g * x))
     survives = eps * lib.largest(abs(r) + weight) <= DIGITS * input_size
     # Only a network without input has none to lose.
-    survives = survives | ((arrives == 0) & (lib.largest(f(xp.zeros_like(x))) == 0))
+    survives = survives | ((arrives == 0) & (lib.largest(f(xp.zeros_like(x[:1]))) == 0))
     good = residual <= tol * xp.minimum(size, input_size)
     if exact:
         good = good | (residual <= ROUNDINGS * rounding)
@@ -256,7 +256,7 @@ def resolvent(lib, W, gain, b, tol, start=None, transpose=True):
             return ((gain * u) @ W if transpose else gain * (u @ W.T)) + b
 
         def limit(u):
-            return tol * lib.largest(b)
+            return tol  # every b is of size 1
 
         u, left, _ = relax(lib, phi, b if start is None else start(b), limit, 60)
         return lib.choose(
