@@ -6,22 +6,30 @@
     dist/instructor/<set>/      the notebook with solutions, rubrics and all tests
     dist/autograder/<set>.zip   for Gradescope, or for grade.py
 
+Each question with hidden tests gets a public one that judges practice instances (see ``practice``). The autograder
+holds the seed from which it draws: who hands in again, or is graded again, meets the same instances.
+
 It fails when a solution does not pass its own tests, or when a question's points are not those of its
 tests. What all sets have in common stands here, so that a master holds questions only. A folder
 ``assignments/<set>/``, if there is one, is data that comes along.
 """
 
+import hashlib
+import json
 import os
 import re
+import secrets
 import shutil
 import sys
 import tempfile
 import tomllib
+import zipfile
 from importlib.metadata import version
 from pathlib import Path
 
 import jupytext
 import nbformat
+import practice
 import yaml
 from otter.assign import main as otter_assign
 
@@ -31,7 +39,16 @@ SETUP = """\
 # Stops a cell that computes for more than two minutes, so that an endless loop costs no other answer.
 import grading
 
-grading.limit_cells()"""
+grading.guard_notebook()"""
+PRACTICE = '''\
+""" # BEGIN TEST CONFIG
+points: 0
+""" # END TEST CONFIG
+def test_practice(env):
+    """Fixed instances, on which likely mistakes are known, and named when your answer makes one."""
+    import grading
+
+    grading.practice(env, "{question}")'''
 README = """\
 # How to start
 
@@ -46,7 +63,8 @@ and each time you work:
     .venv/bin/jupyter lab {name}.ipynb
 
 On Windows write `python` for `python3`, and `.venv\\Scripts\\` for `.venv/bin/`. Keep `fpnotes` and
-`grading.py` beside the notebook: it imports them. Its last cell makes the zip file that you hand in.
+the other files beside the notebook: it imports them. Keep its name: under another one, such as `{name}-Copy1`,
+its second cell does not find it. Its last cell makes the zip file that you hand in.
 """
 
 
@@ -109,13 +127,63 @@ def check_points(master):
         print(f"{master.name}: the points of all questions add up to {total}, not 100")
 
 
+def practice_of(notebook):
+    """Put a public test of practice instances into each question that allows it; return these instances."""
+    instances, cells = {}, []
+    question, place, noted = "", 0, []
+    for cell in notebook.cells:
+        if "# END TESTS" in cell.source and noted:
+            instances[question] = noted
+            cells.insert(place, nbformat.v4.new_code_cell(PRACTICE.format(question=question)))
+        cells.append(cell)
+        if found := re.search(r"# BEGIN QUESTION\nname: (\S+)", cell.source):
+            question, noted = found[1], []
+        elif "# BEGIN TESTS" in cell.source:
+            place = len(cells)
+        elif cell.cell_type == "code" and re.search(r"^hidden: true$", cell.source, re.M):
+            names: dict = {}
+            exec(cell.source, names)
+            test = re.search(r"^def (test_\w+)", cell.source, re.M)[1]
+            noted += practice.record(names[test])
+    notebook.cells = cells
+    return instances
+
+
+def finish_autograder(archive, master, student):
+    """Add to an autograder what Otter does not put there: the seed, the points, and what was handed out."""
+    points = re.findall(
+        r"# BEGIN QUESTION\nname: (\S+)\n(manual: true\n)?points: (\S+)\n", master.read_text()
+    )
+    headings = re.findall(
+        r"^name: (\S+)\nmanual: true\n.*?^## (.*?)$", master.read_text(), re.M | re.S
+    )
+    cells = nbformat.read(student, as_version=4).cells
+    about = {
+        "name": master.stem,
+        "points": {name: float(value) for name, manual, value in points if not manual},
+        "words": {name: float(value) for name, manual, value in points if manual},
+        "headings": {heading: name for name, heading in headings},
+        "handed out": [
+            hashlib.sha256(cell.source.strip().encode()).hexdigest()
+            for cell in cells
+            if cell.cell_type == "code"
+        ],
+    }
+    with zipfile.ZipFile(archive, "a") as file:
+        file.writestr("files/grading-seed", str(secrets.randbelow(10**6)))
+        file.writestr("set.json", json.dumps(about, indent=1, ensure_ascii=False))
+
+
 def build(master):
     """Write a set's three versions into dist."""
     name = master.stem
     check_points(master)
+    sys.path.append(str(HERE.parent))  # the package, which tests import
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder).resolve()
         shutil.copy(HERE / "grading.py", scratch)
+        notebook = read(master)
+        (scratch / "practice.json").write_text(json.dumps(practice_of(notebook)), encoding="utf-8")
         unused = ["__pycache__", *([] if "Digits" in master.read_text() else ["data"])]
         shutil.copytree(
             HERE.parent / "fpnotes", scratch / "fpnotes", ignore=shutil.ignore_patterns(*unused)
@@ -124,7 +192,6 @@ def build(master):
             shutil.copytree(HERE / name, scratch, dirs_exist_ok=True)
         files = sorted(path.name for path in scratch.iterdir())
 
-        notebook = read(master)
         setup = nbformat.v4.new_code_cell(SETUP, metadata={"deletable": False, "editable": False})
         notebook.cells[:0] = [nbformat.v4.new_raw_cell(config(name, files)), setup]
         nbformat.write(notebook, scratch / f"{name}.ipynb")
@@ -139,6 +206,7 @@ def build(master):
             (target / "README.md").write_text(README.format(name=name))
         (DIST / "autograder").mkdir(parents=True, exist_ok=True)
         (made,) = (scratch / "out" / "autograder").glob("*.zip")
+        finish_autograder(made, master, DIST / "student" / name / f"{name}.ipynb")
         shutil.copy(made, DIST / "autograder" / f"{name}.zip")
 
 

@@ -1,19 +1,26 @@
 """Grade a class on this machine, without Docker: ``python assignments/grade.py AUTOGRADER SUBMISSION ...``.
 
-AUTOGRADER is a zip file from ``dist/autograder``; a SUBMISSION is a notebook, or the zip file that the
-last cell of a notebook exports. Writes into ``--output`` (by default ``grades``)
+AUTOGRADER is a zip file from ``dist/autograder``; a SUBMISSION is a notebook under any name, a zip file that holds one,
+or a folder that does. Writes into ``--output`` (by default ``grades``)
 
-    grades.csv          one row per submission: points for each question, and the sum
+    grades.csv          a row per submission, under its path: points for each question, the sum, the seed, a remark
     <submission>.txt    what each failed test says: feedback to hand back
     written.md          the answers in words, question by question, to grade with the instructor's rubric
 
-The points for words go into a table with a column ``submission`` and one for each question in words;
-``--written TABLE`` adds them to grades.csv. The code that students submit runs as you: for people you do
-not know, use Gradescope or another container.
+What cannot be graded has no points, not 0, and the remark says why; so does the terminal. A remark that begins with
+"look at" names what tests cannot judge: code that mentions what grades it.
+
+The points for words go into a table with a column ``submission`` and one for each question in words, named as in the
+master; ``--written TABLE`` adds them to grades.csv. A class is graded with one seed, which is that of the autograder,
+or of the grades.csv that is there already, or ``--seed``: grading again gives the same points. The code that students
+submit runs as you: for people you do not know, use Gradescope or another container.
 """
 
 import argparse
 import csv
+import difflib
+import hashlib
+import importlib.util
 import json
 import os
 import re
@@ -24,70 +31,347 @@ import tempfile
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+
+import nbformat
+
+LARGEST = 200e6  # bytes in a zip file, unpacked
+
+SETUP = "import grading\n\ngrading.guard_notebook()"
+
+# Code that has no business in an answer. A person must look at it; it costs no points by itself.
+SUSPECT = {
+    r"\bgrading\b": "grading",
+    r"\botter\b|\bChecker\b": "Otter",
+    r"\btests?[/\\]|grading-seed|results\.(json|pkl)|practice\.json": "files of the tests",
+    r"_getframe|currentframe|\bf_(back|locals|globals)\b|\binspect\b|\bgc\.|__globals__|__closure__": "frames",
+    r"setprofile|settrace|setitimer|\bsignal\b|\bctypes\b|sys\.modules": "the interpreter's hooks",
+    r"\bexec\(|\beval\(|getsource|__import__": "code made from text",
+    r"\bnp(\.linalg)?\.\w+ *=[^=]|\bsetattr\(": "replaced functions",
+}
 
 
-def grade(submission, autograder, seconds):
-    """Return Otter's results for a submission: its "tests", each with name, score, max_score and output."""
+class NotGraded(Exception):
+    """A submission that has no grade; the message says why."""
+
+
+# ---- What was handed in ----
+def hidden(path):
+    """Return whether a path belongs to a system, an editor or a checkpoint, and not to the student."""
+    return any(part.startswith((".", "__")) for part in PurePosixPath(path).parts)
+
+
+def contents(submission):
+    """Return the files of a submission, {path: bytes}, as they were handed in."""
+    if submission.is_dir():
+        paths = sorted(path for path in submission.rglob("*") if path.is_file())
+        files = {path.relative_to(submission).as_posix(): path.read_bytes() for path in paths}
+    elif submission.suffix.lower() == ".zip":
+        with zipfile.ZipFile(submission) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > LARGEST:
+                raise NotGraded(f"unpacked it is larger than {LARGEST / 1e6:.0f} MB")
+            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+            files = {entry.filename: archive.read(entry) for entry in entries}
+    else:
+        files = {submission.name: submission.read_bytes()}
+    return {name: content for name, content in files.items() if not hidden(name)}
+
+
+def find(submission):
+    """Return the notebook of a submission, and the files beside it, {path: bytes}."""
+    files = contents(submission)
+    notebooks = [name for name in files if name.lower().endswith(".ipynb")]
+    inner = [name for name in files if name.lower().endswith(".zip")]
+    if not notebooks and len(inner) == 1:  # a zip file in a folder
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "inner.zip"
+            path.write_bytes(files[inner[0]])
+            return find(path)
+    if not notebooks:
+        raise NotGraded("there is no notebook in it")
+    if len(notebooks) > 1:
+        raise NotGraded(
+            f"there are {len(notebooks)} notebooks in it, {', '.join(sorted(notebooks))}: which counts?"
+        )
+    text = decoded(files.pop(notebooks[0]))
+    try:
+        notebook = nbformat.reads(text, as_version=4)
+        nbformat.validate(notebook)
+    except Exception as error:
+        reason = (
+            str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        )
+        raise NotGraded(f"{notebooks[0]} is no whole notebook: {reason}") from error
+    folder = PurePosixPath(notebooks[0]).parent
+    beside = {
+        str(PurePosixPath(name).relative_to(folder)): content
+        for name, content in files.items()
+        if PurePosixPath(name).is_relative_to(folder)
+    }
+    return notebook, beside
+
+
+def decoded(content):
+    """Return the text of a notebook, which is UTF-8, or UTF-16 if it begins with that mark."""
+    for encoding in ("utf-16",) if content[:2] in (b"\xff\xfe", b"\xfe\xff") else ("utf-8-sig",):
+        try:
+            return content.decode(encoding)
+        except UnicodeDecodeError as error:
+            raise NotGraded(
+                f"the notebook is not in UTF-8: {error.reason} at byte {error.start}"
+            ) from error
+
+
+def usable(beside):
+    """Return the files of ``beside`` that a notebook may read, and the names of those left out.
+
+    Nothing may stand in for what the autograder brings, or for an installed module.
+    """
+    kept, out = {}, []
+    for name, content in beside.items():
+        top = PurePosixPath(name).parts[0]
+        if top in (
+            "fpnotes",
+            "tests",
+            "grading.py",
+            "practice.json",
+            "requirements.txt",
+            "README.md",
+        ):
+            continue
+        module = top.removesuffix(".py")
+        if (top.endswith(".py") or "/" in name) and (
+            module == "otter" or importlib.util.find_spec(module)
+        ):
+            out.append(name)
+        elif not name.endswith((".py.zip", ".zip")):
+            kept[name] = content
+    return kept, out
+
+
+def suspicions(notebook, about):
+    """Return what in the student's own cells a person should look at, as one sentence, or ''."""
+    found = {}
+    for number, cell in enumerate(notebook.cells, 1):
+        source = cell.source.strip()
+        if (
+            cell.cell_type != "code"
+            or hashlib.sha256(source.encode()).hexdigest() in about["handed out"]
+        ):
+            continue
+        for pattern, words in SUSPECT.items():
+            if re.search(pattern, source):
+                found.setdefault(words, str(number))
+    return "; ".join(f"cell {number} mentions {words}" for words, number in found.items())
+
+
+# ---- Grading one ----
+def grade(submission, autograder, about, seconds, seed):
+    """Return what a submission got: points, feedback, words and a remark; never raises.
+
+    Returns
+    -------
+    dict
+        "points": {question: points}, or None if it was not graded. "feedback": text. "words": {question: text}.
+        "remark": text.
+    """
+    result = {"points": None, "feedback": "", "words": {}, "remark": ""}
+    try:
+        notebook, beside = find(submission)
+        kept, out = usable(beside)
+        result["words"], missing = words(notebook, about)
+        remarks = [f"look at: {doubt}" for doubt in [suspicions(notebook, about)] if doubt]
+        remarks += [f"look at: left out {', '.join(out)}"] if out else []
+        remarks += [f"no answer found to {', '.join(missing)}"] if missing else []
+        result["remark"] = "; ".join(remarks)
+        tests = run(notebook, kept, autograder, about, seconds, seed)
+        result["points"] = points(tests, about)
+        result["feedback"] = feedback(tests)
+    except NotGraded as error:
+        reason = f"not graded: {error}"
+        result["remark"] = "; ".join([reason, *filter(None, [result["remark"]])])
+        result["feedback"] = reason
+    except Exception as error:  # one broken file stops nobody else's
+        result["remark"] = result["feedback"] = f"not graded: {type(error).__name__}: {error}"[:300]
+    return result
+
+
+def run(notebook, beside, autograder, about, seconds, seed):
+    """Return Otter's results for a notebook: its "tests", each with name, score, max_score and output."""
+    name = notebook.metadata.get("otter", {}).get("assignment_name")
+    if name != about["name"]:
+        raise NotGraded(
+            f"it is a notebook of {name or 'no problem set'}, and this is {about['name']}"
+        )
+    # The guard comes first, also if its cell was deleted.
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(SETUP))
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "otter", "run", str(submission), "-a", str(autograder)]
-        # In a session of its own, so that a notebook's kernel is ended with it.
+        scratch = Path(folder)
+        (scratch / "results").mkdir()
+        with zipfile.ZipFile(scratch / "submission.zip", "w") as archive:
+            archive.writestr(f"{about['name']}.ipynb", nbformat.writes(notebook))
+            for path, content in beside.items():
+                archive.writestr(path, content)
+        command = [
+            sys.executable,
+            "-m",
+            "otter",
+            "run",
+            str(scratch / "submission.zip"),
+            "-a",
+            str(autograder.resolve()),
+        ]
+        # In a session of its own, so that a notebook's kernel is ended with it; what it leaves behind goes with the folder.
         with subprocess.Popen(
-            [*command, "-o", folder, "--no-logo"],
+            [*command, "-o", str(scratch / "results"), "--no-logo"],
+            cwd=scratch,
+            env=os.environ | {"GRADING_SEED": str(seed), "TMPDIR": str(scratch)},
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
             start_new_session=True,
-        ) as run:
+        ) as process:
             try:
-                log, _ = run.communicate(timeout=seconds)
+                log = process.communicate(timeout=seconds)[0].decode(errors="replace")
             except subprocess.TimeoutExpired:
-                os.killpg(run.pid, signal.SIGKILL)
-                return {"tests": [], "error": f"not graded: it ran for more than {seconds:g} s"}
-        results = Path(folder) / "results.json"
-        if run.returncode or not results.exists():
-            return {"tests": [], "error": f"not graded: {log.strip()[-2000:]}"}
-        return json.loads(results.read_text())
+                raise NotGraded(f"it ran for more than {seconds:g} s") from None
+            finally:
+                try:
+                    os.killpg(process.pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+        if "DeadKernelError" in log:
+            raise NotGraded("a cell or an answer ended Python itself")
+        results = scratch / "results" / "results.json"
+        if process.returncode or not results.exists():
+            last = [line for line in log.splitlines() if line.strip()][-1:] or ["no result"]
+            raise NotGraded(last[0].strip()[-300:])
+        return json.loads(results.read_text())["tests"]
 
 
-def points(results):
-    """Return the points of each question, {name: (score, possible)}."""
-    scored = [test for test in results["tests"] if "score" in test]
-    return {test["name"]: (test["score"], test["max_score"]) for test in scored}
+def points(tests, about):
+    """Return the points of each question, {name: points}; there must be one result for each."""
+    scored = {test["name"]: test for test in tests if "score" in test}
+    if set(scored) != set(about["points"]):
+        missing = ", ".join(sorted(set(about["points"]) - set(scored)))
+        raise NotGraded(
+            f"Otter has no result for {missing or 'a question'}"
+            if scored
+            else "Otter has no results"
+        )
+    for name, test in scored.items():
+        if (
+            test["max_score"] != about["points"][name]
+            or not 0 <= test["score"] <= test["max_score"]
+        ):
+            raise NotGraded(f"the result for {name} is {test['score']} of {test['max_score']}")
+    return {name: float(scored[name]["score"]) for name in about["points"]}
 
 
-def feedback(results):
+def feedback(tests):
     """Return what the tests say, as one text: a sentence for each failure, no line of a test."""
-    if "error" in results:
-        return results["error"]
     text = []
-    for test in results["tests"]:
-        if "score" in test:
-            text.append(f"{test['name']}: {test['score']:g} of {test['max_score']:g}")
-            for part in re.split(r"^ +\S.* - \d+ result:$", test["output"], flags=re.M)[1:]:
-                said = re.findall(r"^ *\w+(?:Error|Interrupt|Exception): (.*)", part, re.M)
-                if "Test case failed" in part:
-                    text.append(f"    - {said[-1] if said else part.strip()}")
+    for test in tests:
+        if "score" not in test:
+            continue
+        text.append(f"{test['name']}: {test['score']:g} of {test['max_score']:g}")
+        for part in re.split(r"^ +\S.* - \d+ result:$", test["output"], flags=re.M)[1:]:
+            found = re.findall(r"^ *\w+(?:Error|Interrupt|Exception): (.*)", part, re.M)
+            line = f"    - {found[-1] if found else part.strip()}"
+            if "Test case failed" in part and line not in text[-9:]:
+                text.append(line)
     return "\n".join(text)
 
 
-def words(submission):
-    """Return the answers in words in a submission, {heading of the question: text}."""
-    if submission.suffix == ".zip":
-        with zipfile.ZipFile(submission) as archive:
-            (name,) = [name for name in archive.namelist() if name.endswith(".ipynb")]
-            cells = json.loads(archive.read(name))["cells"]
-    else:
-        cells = json.loads(submission.read_text(encoding="utf-8"))["cells"]
-    answers, heading = {}, None
-    for cell in cells:
-        source = "".join(cell["source"])
+# ---- Answers in words ----
+def words(notebook, about):
+    """Return the answers in words, {question: text}, and the questions without one.
+
+    Everything between the marks of a question is its answer, also cells that were added, and code with its text output.
+    """
+    answers, question = {}, None
+    for cell in notebook.cells:
+        source, asked = cell.source, False
         # One cell may end a question and begin the next.
         for mark in re.finditer(r"<!-- (BEGIN|END) QUESTION -->(?:\s*#+ (.*))?", source):
-            heading = mark[2] if mark[1] == "BEGIN" else None
-        if heading and "otter_answer_cell" in cell["metadata"].get("tags", []):
-            answers[heading] = answers.get(heading, "") + source + "\n"
-    return answers
+            asked = True
+            question = (
+                about["headings"].get((mark[2] or "").strip()) if mark[1] == "BEGIN" else None
+            )
+        if (
+            question
+            and not asked
+            and source.strip()
+            and not source.startswith("_Type your answer here")
+        ):
+            if cell.cell_type == "code":
+                shown = ["".join(out.get("text", "")) for out in cell.get("outputs", [])]
+                source = f"```python\n{source}\n```\n" + "".join(
+                    f"```\n{out}\n```\n" for out in shown if out
+                )
+            answers[question] = answers.get(question, "") + source + "\n"
+    return answers, [question for question in about["words"] if question not in answers]
+
+
+def marks(table, about, names):
+    """Return the points for words in a table, {submission: {question: points}}; stop at whatever is wrong in it."""
+    wrong, given = [], {}
+    with open(table, newline="", encoding="utf-8-sig") as file:
+        rows = csv.DictReader(file)
+        columns = [name for name in rows.fieldnames or [] if name != "submission"]
+        if "submission" not in (rows.fieldnames or []):
+            sys.exit(f"{table}: there is no column named submission")
+        for name in columns:
+            if name not in about["words"]:
+                wrong.append(
+                    f"there is no question {name!r}; those in words are {', '.join(about['words'])}"
+                )
+        for row in rows:
+            name = row.pop("submission")
+            if name not in names:
+                near = difflib.get_close_matches(name or "", names, 1, 0.6)
+                wrong.append(
+                    f"there is no submission {name!r}" + (f"; is it {near[0]!r}?" if near else "")
+                )
+            elif name in given:
+                wrong.append(f"{name} stands there twice")
+            given[name] = {}
+            for question, text in row.items():
+                if not (text or "").strip() or question not in about["words"]:
+                    continue
+                try:
+                    value = float(text)
+                except ValueError:
+                    value = float("nan")
+                if not 0 <= value <= about["words"][question]:
+                    most = f"{about['words'][question]:g}"
+                    wrong.append(
+                        f"{name}: {text.strip()!r} for {question} is no number from 0 to {most}"
+                    )
+                given[name][question] = value
+    if wrong:
+        sys.exit(
+            "\n".join([f"{table}: nothing was written, because", *(f"  {line}" for line in wrong)])
+        )
+    return given
+
+
+# ---- A class ----
+def key(path):
+    """Return a submission's name in all tables: its path, as it was typed."""
+    text = Path(os.path.normpath(path)).as_posix()
+    return os.path.abspath(text)[1:] if text.startswith(("/", "..")) else text
+
+
+def chosen_seed(options, autograder):
+    """Return the seed to grade with, and say where it comes from."""
+    if options.seed is not None:
+        return options.seed
+    try:
+        with open(options.output / "grades.csv", newline="", encoding="utf-8") as file:
+            return int(next(csv.DictReader(file))["seed"])
+    except (OSError, StopIteration, KeyError, ValueError, TypeError):
+        return int(autograder.read("files/grading-seed"))
 
 
 def main():
@@ -102,41 +386,61 @@ def main():
     parser.add_argument(
         "--jobs", type=int, default=os.cpu_count(), help="submissions graded side by side"
     )
-    parser.add_argument("--seconds", type=float, default=600, help="time allowed to one submission")
+    parser.add_argument("--seconds", type=float, default=900, help="time allowed to one submission")
+    parser.add_argument(
+        "--seed", type=int, help="what to draw the instances from, for the whole class"
+    )
     options = parser.parse_args()
 
-    by_hand = {}
-    if options.written:
-        with open(options.written, newline="") as file:
-            by_hand = {row.pop("submission"): row for row in csv.DictReader(file)}
+    with zipfile.ZipFile(options.autograder) as archive:
+        about = json.loads(archive.read("set.json"))
+        seed = chosen_seed(options, archive)
+    submissions = {key(path): path for path in options.submissions}
+    by_hand = marks(options.written, about, submissions) if options.written else {}
     options.output.mkdir(parents=True, exist_ok=True)
-    one = partial(grade, autograder=options.autograder, seconds=options.seconds)
+    one = partial(
+        grade, autograder=options.autograder, about=about, seconds=options.seconds, seed=seed
+    )
     with ThreadPoolExecutor(options.jobs) as pool:
-        graded = list(pool.map(one, options.submissions))
+        graded = dict(zip(submissions, pool.map(one, submissions.values()), strict=True))
 
-    questions = list(dict.fromkeys(name for results in graded for name in points(results)))
-    written = list(dict.fromkeys(name for row in by_hand.values() for name in row))
-    with open(options.output / "grades.csv", "w", newline="") as file:
+    written = list(about["words"]) if options.written else []
+    with open(options.output / "grades.csv", "w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
-        table.writerow(["submission", *questions, *written, "sum", "remark"])
-        for submission, results in zip(options.submissions, graded, strict=True):
-            scores = [points(results).get(name, (0, 0))[0] for name in questions]
-            scores += [float(by_hand.get(submission.stem, {}).get(name) or 0) for name in written]
-            table.writerow([submission.stem, *scores, sum(scores), results.get("error", "")])
-            (options.output / f"{submission.stem}.txt").write_text(feedback(results) + "\n")
+        table.writerow(["submission", *about["points"], *written, "sum", "seed", "remark"])
+        for name, result in graded.items():
+            scores = [(result["points"] or {}).get(question, "") for question in about["points"]]
+            scores += [by_hand.get(name, {}).get(question, "") for question in written]
+            unmarked = [question for question in written if question not in by_hand.get(name, {})]
+            remarks = [
+                result["remark"],
+                f"no points yet for {', '.join(unmarked)}" if unmarked else "",
+            ]
+            whole = "" if "" in scores else sum(scores)
+            table.writerow([name, *scores, whole, seed, "; ".join(filter(None, remarks))])
+            text = options.output / f"{name}.txt"
+            text.parent.mkdir(parents=True, exist_ok=True)
+            text.write_text(result["feedback"] + "\n", encoding="utf-8")
 
-    answers = {}
-    for submission in options.submissions:
-        for heading, text in words(submission).items():
-            answers.setdefault(heading, []).append(f"## {submission.stem}\n\n{text}")
-    pages = [f"# {heading}\n\n" + "\n".join(texts) for heading, texts in answers.items()]
+    pages = []
+    for heading, question in about["headings"].items():
+        texts = [
+            f"## {name}\n\n{result['words'].get(question, '(no answer)')}"
+            for name, result in graded.items()
+        ]
+        pages.append(
+            f"# {heading}\n\n`{question}`, at most {about['words'][question]:g} points\n\n"
+            + "\n".join(texts)
+        )
     (options.output / "written.md").write_text("\n".join(pages), encoding="utf-8")
 
-    failed = sum("error" in results for results in graded)
+    failed = {name: result["remark"] for name, result in graded.items() if result["points"] is None}
     print(
-        f"{len(graded) - failed} submissions graded, {failed} not: see {options.output}/grades.csv"
+        f"{len(graded) - len(failed)} submissions graded, {len(failed)} not: see {options.output}/grades.csv"
     )
-    sys.exit(failed > 0)
+    for name, remark in failed.items():
+        print(f"  {name}: {remark}")
+    sys.exit(bool(failed))
 
 
 if __name__ == "__main__":

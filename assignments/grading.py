@@ -8,40 +8,77 @@ transpose, a factor, an inverse, or one of the ``slips`` that the test computes 
         import grading
         import numpy as np
 
-        for rng in grading.fresh(3):
-            W, g = rng.standard_normal((4, 4)), rng.uniform(0.2, 1, 4)
+        for rng, (n,) in grading.sizes((4,), (7,)):
+            W, g = rng.standard_normal((n, n)), rng.uniform(0.2, 1, n)
             got = grading.call(env, "effective", W, g)
             grading.compare("effective", got, np.diag(g) @ W, slips={"the gains multiply columns": W * g})
 
 A call that takes too long, raises an exception, changes its arguments, or borrows the answer from the
 package fails that test with a sentence, and no other.
+
+``practice`` does the same on fixed instances that students have. What is right there, and what each slip
+gives, is stored sealed: a sentence can be read only with the result that it describes.
 """
 
+import base64
+import builtins
+import hashlib
 import inspect
+import json
 import os
+import re
 import signal
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 
+HERE = Path(__file__).resolve().parent
+
 # Seconds of computing for one call of an answer, and for one cell; the tests of the tests are less patient.
+# All calls of one function together have SHARE times as long as one.
 CALL_SECONDS = float(os.environ.get("GRADING_CALL_SECONDS", 10))
 CELL_SECONDS = float(os.environ.get("GRADING_CELL_SECONDS", 120))
+SHARE = 6
 
-# Every process draws its own instances; setting GRADING_SEED to the number in a message repeats them.
-SEED = int(os.environ.get("GRADING_SEED", np.random.SeedSequence().entropy % 10**6))
-
-_rang = []  # alarms since the last call began
-_too_slow = {}  # functions that ran out of time once: not waited for again
+QUOTED = 80  # characters of a student's value in a message
 
 
+def _seed():
+    """Return what the instances are drawn from: one number for a class, or another in each process."""
+    if "GRADING_SEED" in os.environ:
+        return int(os.environ["GRADING_SEED"])
+    if (HERE / "grading-seed").exists():  # only in an autograder
+        return int((HERE / "grading-seed").read_text())
+    return int(np.random.SeedSequence().entropy % 10**6)
+
+
+# Setting GRADING_SEED to the number in a message repeats its instances.
+SEED = _seed()
+
+# f-I curves, and functions of weights, that practice instances can name.
+CURVES = {
+    "tanh": np.tanh,
+    "arctan": np.arctan,
+    "relu": lambda z: np.maximum(z, 0.0),
+    "linear": lambda z: z,
+    "sine": lambda z: np.sin(z) / 2,
+    "sum of cubes and squares": lambda V: np.sum(V**3 + V**2),
+}
+
+
+# ---- Instances ----
 def fresh(times):
     """Yield that many random generators, one for each instance of a test."""
     for instance in range(times):
         yield np.random.default_rng((SEED, instance))
+
+
+def sizes(*shapes):
+    """Yield a random generator and a tuple of sizes for each instance of a test."""
+    yield from zip(fresh(len(shapes)), shapes, strict=True)
 
 
 def with_eigenvalues(rng, real, pair):
@@ -59,140 +96,345 @@ def fail(message):
 
 
 # ---- Calling an answer ----
-def call(env, name, *args, forbid=(), **options):
+def call(env, name, *args, allow=(), forbid=(), largest=None, **options):
     """Return what the student's function ``name`` returns for these arguments.
 
     Parameters
     ----------
     env : dict
         The notebook's names, as Otter hands them to a test.
+    allow : tuple of str
+        Modules of the package that the answer may call, such as "fpnotes.solvers". It may call no
+        other: to write what they hold is the question.
     forbid : tuple of str
-        Modules the answer must not lean on, such as "fpnotes.rules", because writing what they hold is
-        the question.
+        Further modules that the answer must not call, also inside of what ``allow`` names.
+    largest : int, optional
+        Size of the largest square matrix that the answer may invert, factorize or solve with.
+
+    Returns
+    -------
+    arrays, numbers, strings, and tuples and lists of them
+        Copies in NumPy's and Python's own types.
 
     Raises
     ------
     AssertionError
         With a sentence for the student: when there is no such function, it raises an exception, takes
-        too long, returns nothing, changes an argument, or calls a forbidden module.
+        too long, returns nothing, changes an argument, or calls what it must not.
     """
+    restore = _restore
     function = env.get(name)
     if not callable(function):
         fail(f"There is no function {name}: run the cell that defines it")
-    if function in _too_slow:
-        fail(_too_slow[function])
+    if id(function) in _too_slow:
+        fail(_too_slow[id(function)])
     before = [np.copy(a) if isinstance(a, np.ndarray) else None for a in args]
-    _rang.clear()
+    used, watch, value, error = (
+        _used.get(id(function), 0.0),
+        _Watch(allow, forbid, largest),
+        None,
+        None,
+    )
+    limit = _push(min(CALL_SECONDS, SHARE * CALL_SECONDS - used))
     try:
-        with _without(forbid), _time_limit(CALL_SECONDS):
-            value = function(*args, **options)
-        if _rang:  # what it called took the alarm for an interrupt by hand, and returned
-            raise _OutOfTime
-    except _OutOfTime:
-        _too_slow[function] = f"{name} did not finish in {CALL_SECONDS:g} s: does its loop end?"
-        fail(_too_slow[function])
-    except _Forbidden as error:
-        fail(f"{name} calls {error} of the package: the question is to write it yourself")
-    except Exception as error:
-        fail(f"{name} raised {type(error).__name__}: {error}")
-    for argument, old, parameter in zip(
-        args, before, inspect.signature(function).parameters, strict=False
-    ):
+        with watch:
+            value = _plain(function(*args, **options))
+    except BaseException as caught:  # sys.exit and Ctrl-C too: they end this call, and nothing else
+        error = caught
+    finally:
+        _pop(limit)
+    _used[id(function)] = used + limit.used()
+    changed = restore()
+    if changed:
+        fail(f"{name} changes {changed[0]}, which grading needs")
+    if limit.rang or isinstance(error, _OutOfTime):
+        whole = (
+            f"in {CALL_SECONDS:g} s" if limit.seconds == CALL_SECONDS else "all its calls in time"
+        )
+        _too_slow[id(function)] = f"{name} did not finish {whole}: does its loop end?"
+        fail(_too_slow[id(function)])
+    if watch.seen:
+        fail(f"{name} {watch.seen}")
+    if error is not None:
+        fail(f"{name} raised {_words_of(error)}")
+    for position, (argument, old) in enumerate(zip(args, before, strict=True)):
         if old is not None and not np.array_equal(argument, old, equal_nan=True):
-            fail(f"{name} changed its argument {parameter} in place: the caller still needs it")
+            fail(
+                f"{name} changed its argument {_parameter(function, position)} in place: the caller still needs it"
+            )
     if value is None or value is Ellipsis:
         fail(f"{name} returns nothing yet")
     return value
 
 
+def _parameter(function, position):
+    try:
+        return list(inspect.signature(function).parameters)[position]
+    except (ValueError, TypeError, IndexError):
+        return f"number {position + 1}"
+
+
+def _words_of(error):
+    try:
+        return f"{type(error).__name__}: {_cut(str(error))}".removesuffix(": ")
+    except BaseException:
+        return type(error).__name__
+
+
+def _cut(text):
+    text = " ".join(text.split())
+    return text if len(text) <= QUOTED else text[: QUOTED - 3] + "..."
+
+
+class _Thing:
+    """What an answer returned and no test can use; its words are all that is left of it."""
+
+    def __init__(self, value):
+        self.words = _cut(repr(value))
+
+    def __repr__(self):
+        return self.words
+
+
+def _plain(value):
+    """Return a result in NumPy's and Python's own types, so that no object of the answer's judges itself."""
+    if value is None or value is Ellipsis or type(value) in (bool, int, float, complex, str):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [*map(_plain, value)] if isinstance(value, list) else (*map(_plain, value),)
+    if isinstance(value, np.generic):
+        return np.array(value)[()]
+    if isinstance(value, float):
+        return float.__pos__(value)
+    if isinstance(value, int):
+        return int.__pos__(value)
+    try:
+        array = np.array(value)
+    except Exception:
+        return _Thing(value)
+    return _Thing(value) if array.dtype.kind == "O" else array
+
+
+# ---- Limits of time ----
 class _OutOfTime(KeyboardInterrupt):
     """Like Ctrl-C, so that ``except Exception`` in a student's loop does not swallow it."""
 
 
-class _Forbidden(Exception):
-    pass
+_used = {}  # seconds that each function has used, in all its calls
+_too_slow = {}  # functions that ran out of time once, and what is said of them: not waited for again
+_limits = []  # those in force, from the outermost in
+TICK = 0.1
 
 
-# A limit is one of computing time, so that a busy machine is no excuse to stop an answer; what only waits is
-# stopped after four times as long on the clock. Windows has no such alarms: there a student has the
-# interrupt button, and grading happens elsewhere.
-_ALARMS = (
-    [
-        (signal.ITIMER_PROF, signal.SIGPROF, time.process_time, 1),
-        (signal.ITIMER_REAL, signal.SIGALRM, time.monotonic, 4),
-    ]
-    if hasattr(signal, "setitimer")
-    else []
+class _Limit:
+    """Seconds of computing, or of waiting, since this limit began.
+
+    A limit counts computing time, so that a busy machine is no excuse to stop an answer. What waits for
+    something else than a processor has as long again. Linux tells the two apart; elsewhere three quarters of
+    the time in which a process does not compute are taken for the machine's.
+    """
+
+    def __init__(self, seconds):
+        self.seconds, self.rang, self.over = seconds, False, False
+        self.began, self.ran = time.monotonic(), time.process_time()
+        self.queued = _queued()
+
+    def used(self):
+        """Return the seconds of computing or of waiting, whichever are more."""
+        computing = time.process_time() - self.ran
+        idle = time.monotonic() - self.began - computing
+        queued = _queued()
+        if queued is None or self.queued is None:
+            return max(computing, idle / 4)
+        return max(computing, idle - (queued - self.queued))
+
+
+def _queued():
+    """Return the seconds in which this process was ready to compute and had no processor, or None."""
+    try:
+        with open("/proc/self/schedstat") as file:
+            ran, queued, _ = map(int, file.read().split())
+    except (OSError, ValueError):
+        return None
+    return queued / 1e9 if ran else None  # some sandboxes have the file, and only zeros in it
+
+
+def _push(seconds):
+    """Begin a limit: _OutOfTime is raised when it is over, unless it is ended before.
+
+    Windows has no such alarms: there a student has the interrupt button, and grading happens elsewhere.
+    """
+    limit = _Limit(seconds)
+    if hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread():
+        _limits.append(limit)
+        signal.signal(signal.SIGALRM, _tick)
+        signal.setitimer(signal.ITIMER_REAL, TICK, TICK)
+    return limit
+
+
+def _pop(limit):
+    """End a limit, and those that began in it."""
+    limit.over = True
+    if limit in _limits:
+        del _limits[_limits.index(limit) :]
+        if not _limits:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _tick(signum, frame):
+    for limit in _limits:
+        if limit.used() > limit.seconds and not limit.over:
+            limit.rang = True
+            raise _OutOfTime("this takes too long: does the loop end?")
+
+
+# ---- What an answer calls ----
+# These only multiply or measure, whatever the size.
+_HARMLESS = {"norm", "multi_dot", "matrix_power", "matmul", "outer", "tensordot", "trace", "det"}
+_HARMLESS |= {"matrix_transpose", "diagonal", "vecdot", "vector_norm", "matrix_norm", "cross"}
+
+
+class _Forbidden(BaseException):
+    """Not an Exception, so that an answer which catches those does not go on."""
+
+
+class _Watch:
+    """In its block, look at each Python function that is called, however it was imported."""
+
+    def __init__(self, allow, forbid, largest):
+        self.allow, self.forbid, self.largest = allow, ("otter", *forbid), largest
+        self.seen = None
+
+    def __enter__(self):
+        self.before = sys.getprofile()
+        sys.setprofile(self.look)
+
+    def __exit__(self, *exception):
+        if sys.getprofile() != self.look and self.seen is None and not exception[0]:
+            self.seen = "turns off what watches over it"
+        sys.setprofile(self.before)
+
+    def look(self, frame, event, arg):
+        if event == "call" and self.seen is None:
+            self.seen = self.wrong(frame)
+            if self.seen:
+                raise _Forbidden
+
+    def wrong(self, frame):
+        """Return what is wrong with calling this function, or None."""
+        module, code = frame.f_globals.get("__name__") or "", frame.f_code
+        called = f"{module}.{code.co_name}"
+        if _within(module, self.forbid):
+            return f"calls {called}, which this question rules out"
+        if _within(module, ("fpnotes",)) and not _within(module, self.allow):
+            return f"calls {called}: the question is to write it yourself"
+        if module == "inspect" and code.co_name.startswith("getsource"):
+            return "reads the source of another function: the question is to write it yourself"
+        if module == "__main__" and code.co_filename == "<string>" and code.co_name[:2] != "__":
+            return "runs code that was made from text: write it in a cell"
+        if self.largest is not None and re.match(r"(numpy|scipy)(\.sparse)?\.linalg\b", module):
+            size = self.size(frame)
+            if size > self.largest:
+                return f"calls {code.co_name} of {module.split('.')[0]} for a matrix of size {size}"
+        return None
+
+    @staticmethod
+    def size(frame):
+        """Return the size of the matrix that a function of linear algebra was given first, or 0."""
+        code = frame.f_code
+        if code.co_name in _HARMLESS or code.co_name[0] in "_<" or not code.co_argcount:
+            return 0
+        given = frame.f_locals.get(code.co_varnames[0])
+        try:
+            shape = np.shape(given) if isinstance(given, (np.ndarray, list, tuple)) else ()
+        except ValueError:  # rows of different lengths
+            shape = ()
+        return min(shape[-2:]) if len(shape) >= 2 else 0
+
+
+def _within(module, packages):
+    return any(module == p or module.startswith(f"{p}.") for p in packages)
+
+
+# ---- The notebook around the answers ----
+CHECKS = re.compile(
+    r'(\s*[\w.]+(\(\))?\.check\("[\w-]+"\)\s*)+|from otter\.execute import Checker\n.*', re.S
 )
 
 
-@contextmanager
-def _time_limit(seconds):
-    """Raise _OutOfTime in the block after some seconds."""
-    alarms = _ALARMS if threading.current_thread() is threading.main_thread() else []
-    outer = []
-    for timer, number, clock, times in alarms:
-        handler = signal.signal(number, _ring)
-        left, _ = signal.setitimer(timer, times * seconds, 1)  # and again, if it is swallowed
-        outer.append((handler, left, clock()))
-    try:
-        yield
-    finally:
-        for (timer, number, clock, _), (handler, left, began) in zip(alarms, outer, strict=True):
-            signal.setitimer(timer, 0)
-            signal.signal(number, handler)
-            if left:  # a limit around this one, that of the cell
-                signal.setitimer(timer, max(left - clock() + began, 0.01), 1)
+def guard_notebook():
+    """Keep one cell of this notebook from spoiling the others.
 
-
-def _ring(signum, frame):
-    _rang.append(signum)
-    raise _OutOfTime("this takes too long: does the loop end?")
-
-
-@contextmanager
-def _without(modules):
-    """Raise _Forbidden in the block when a function defined in one of the modules is called."""
-
-    def look(frame, event, arg):
-        module = frame.f_globals.get("__name__")
-        if event == "call" and module in modules:
-            raise _Forbidden(f"{module}.{frame.f_code.co_name}")
-
-    if not modules:
-        yield
-        return
-    old = sys.getprofile()
-    sys.setprofile(look)
-    try:
-        yield
-    finally:
-        sys.setprofile(old)
-
-
-def limit_cells():
-    """Stop a cell of this notebook that runs for too long, so that an endless loop costs no other answer."""
+    A cell that computes or waits for too long is stopped, and after it the others have half as long. The
+    working folder is as before when a cell has ended, and what tests need is put back when one begins.
+    """
     from IPython.core.getipython import get_ipython
 
     shell = get_ipython()
-    if shell is None:
+    if shell is None or getattr(shell, "_grading_guards", False):
         return
+    shell._grading_guards = True
+    folder, restore, cells = Path.cwd(), _restore, []
+    seconds = CELL_SECONDS
 
     def start(info=None):
-        for timer, number, _, times in _ALARMS:
-            signal.signal(number, _ring)
-            signal.setitimer(timer, times * CELL_SECONDS, 1)
+        restore()
+        # Checks have limits of their own, one for each call.
+        if not CHECKS.fullmatch(getattr(info, "raw_cell", "")):
+            cells.append(_push(seconds))
 
     def stop(result=None):
-        for timer, *_ in _ALARMS:
-            signal.setitimer(timer, 0)
+        nonlocal seconds
+        while cells:
+            limit = cells.pop()
+            _pop(limit)
+            if limit.rang:
+                seconds = max(seconds / 2, CELL_SECONDS / 8)
+        if Path.cwd() != folder:
+            os.chdir(folder)
+            print(f"The working folder is again {folder.name}, where the tests are.")
 
     shell.events.register("pre_run_cell", start)
     shell.events.register("post_run_cell", stop)
 
 
+_OF_THE_NOTEBOOK = {
+    "exit",
+    "quit",
+    "input",
+    "display",
+    "get_ipython",
+    "print",
+}  # it changes these itself
+
+
+def _pin():
+    """Return a function that puts back what tests need, and returns the names of what had been changed."""
+    this = sys.modules[__name__]
+    kept = [
+        (module, name, value)
+        for module in (this, np, np.linalg, builtins)
+        for name, value in vars(module).items()
+        if callable(value) or (module is this and isinstance(value, (int, float, set, re.Pattern)))
+        if name != "_restore" and not (module is builtins and name in _OF_THE_NOTEBOOK)
+    ]
+
+    def restore():
+        this._restore, changed = restore, []
+        for module, name, value in kept:
+            if vars(module).get(name) is not value:
+                setattr(module, name, value)
+                changed.append(f"{module.__name__}.{name}")
+        if sys.modules.get(this.__name__) is not this:
+            sys.modules[this.__name__] = this
+            changed.append(this.__name__)
+        return changed
+
+    return restore
+
+
 # ---- Judging what came back ----
-def compare(name, got, want, *, slips=None, factors=None, rtol=1e-6):
+def compare(name, got, want, *, slips=None, factors=None, rtol=1e-6, inverse=False):
     """Fail, in words, unless ``got`` is the number or array ``want``.
 
     Parameters
@@ -207,15 +449,54 @@ def compare(name, got, want, *, slips=None, factors=None, rtol=1e-6):
         factor of m".
     rtol : float
         Difference allowed, relative to the largest entry of ``want``.
+    inverse : bool
+        Compare one over ``got``, whose entries are positive or np.inf: "never" is then 0.
     """
     want = np.asarray(want, float)
-    got = numbers(name, got, want.shape)
+    for sentence, slip in (slips or {}).items():
+        if np.shape(slip) == np.shape(got) != want.shape and _near(
+            numbers(name, got, np.shape(slip)), slip, rtol
+        ):
+            fail(f"{name}: {sentence}")
+    got = numbers(name, got, want.shape, infinite=inverse)
+    if inverse:
+        got = _inverse(name, got)
     if _near(got, want, rtol):
         return
     for sentence, slip in (slips or {}).items():
         if np.shape(slip) == want.shape and _near(got, np.asarray(slip, float), rtol):
             fail(f"{name}: {sentence}")
-    fail(f"{name}: {_difference(got, want, factors or {}, rtol)}")
+    for sentence, slip in likely(want, factors or {}).items():
+        if _near(got, slip, rtol):
+            fail(f"{name}: {sentence}")
+    factor = _factor(got, want, rtol)
+    if factor is not None:
+        fail(f"{name}: the result is off by a factor of {factor:.4g}")
+    square = want.ndim == 2 and want.shape[0] == want.shape[1] > 1
+    if square and _near(got - want, (got - want)[0, 0] * np.eye(len(want)), rtol):
+        fail(f"{name}: the result is off by a multiple of the identity matrix")
+    size = np.abs(got - want).max() / max(np.abs(want).max(), 1e-12)
+    fail(f"{name}: the result is wrong, by {size:.2g} of its largest entry")
+
+
+def likely(want, factors):
+    """Return what mistakes that any answer can make would give, keyed by a sentence without the answer in it."""
+    found = {"the sign is wrong": -want}
+    for label, value in factors.items():
+        found[f"the result is off by a factor of {label}: too large"] = want * value
+        found[f"the result is off by a factor of {label}: too small"] = want / value
+        found[f"the result is off by a factor of {label}, too large, and its sign is wrong"] = (
+            -want * value
+        )
+        found[f"the result is off by a factor of {label}, too small, and its sign is wrong"] = (
+            -want / value
+        )
+    if want.ndim == 2 and want.shape[0] == want.shape[1] > 1:
+        found["the result has the right size but is transposed"] = want.T
+        found["the result is transposed and its sign is wrong"] = -want.T
+        if np.linalg.cond(want) < 1e8:
+            found["the result is the inverse of the right matrix"] = np.linalg.inv(want)
+    return {sentence: slip for sentence, slip in found.items() if not _near(slip, want, 1e-3)}
 
 
 def numbers(name, got, shape, *, infinite=False):
@@ -230,7 +511,7 @@ def numbers(name, got, shape, *, infinite=False):
     if got.shape != shape:
         hint = ""
         if got.shape == shape[::-1]:
-            hint = ": it is transposed"
+            hint = ": is it transposed?"
         elif got.size == np.prod(shape, dtype=int):
             hint = ": the entries may be right, their arrangement is not"
         fail(f"{name} should return {_shape(shape)}, not {_shape(got.shape)}{hint}")
@@ -254,55 +535,53 @@ def verdicts(name, got, want, slips=None):
     for sentence, slip in (slips or {}).items():
         if got == [bool(s) for s in slip]:
             fail(f"{name}: {sentence}")
+    if len(got) == 1:
+        fail(f"{name}: the answer here is {got[0]}, and should be {want[0]}")
     if len(set(got)) == 1:
-        fail(f"{name}: the answer is {got[0]} whatever the arguments")
+        fail(f"{name}: the answer is {got[0]} for all {len(got)} instances that were tried")
     wrong = sum(g != w for g, w in zip(got, want, strict=True))
     fail(f"{name}: {wrong} of {len(want)} answers are wrong")
 
 
+def flags(name, got, count):
+    """Return ``got`` as a list of that many Python bools, or fail."""
+    if np.shape(got) != (count,):
+        fail(
+            f"{name} should have {_shape((count,))[3:]}, one flag for each sample, not {_shape(np.shape(got))[3:]}"
+        )
+    for flag in got:
+        if not isinstance(flag, (bool, np.bool_)):
+            fail(f"{name} should be True or False for each sample, not {_describe(flag)}")
+    return [bool(flag) for flag in got]
+
+
+def parts(name, got, names):
+    """Return the several things that an answer returns, named as in "r, converged", or fail."""
+    count = names.count(",") + 1
+    if not isinstance(got, (tuple, list, np.ndarray)) or len(got) != count:
+        fail(f"{name} should return {count} things: return {names}")
+    return list(got)
+
+
+def _inverse(name, got):
+    if np.any(got <= 0):
+        fail(f"{name}: each of these is positive, or np.inf")
+    return 1 / got
+
+
 def _near(a, b, rtol):
     scale = max(np.abs(b).max(initial=0), 1e-12)
-    return np.abs(a - b).max(initial=0) <= rtol * scale
-
-
-def _difference(got, want, factors, rtol):
-    """Say how ``got`` differs from ``want``: a sentence without the answer in it."""
-    square = want.ndim == 2 and want.shape[0] == want.shape[1]
-    if _near(got, -want, rtol):
-        return "the sign is wrong"
-    if square and _near(got, want.T, rtol):
-        return "the result has the right size but is transposed"
-    if square and _near(got, -want.T, rtol):
-        return "the result is transposed and its sign is wrong"
-    for label, turned in (("", want), (" and transposed", want.T if square else None)):
-        factor = None if turned is None else _factor(got, turned, rtol)
-        if factor is not None:
-            sign = ", and its sign is wrong" if factor < 0 else ""
-            return f"the result is {_named(abs(factor), factors)}{label}{sign}"
-    if square:
-        extra = got - want
-        if _near(extra, extra[0, 0] * np.eye(len(want)), rtol):
-            return "the result is off by a multiple of the identity matrix"
-        if np.linalg.cond(want) < 1e8 and _near(got, np.linalg.inv(want), rtol):
-            return "the result is the inverse of the right matrix"
-    size = np.abs(got - want).max() / max(np.abs(want).max(), 1e-12)
-    return f"the result is wrong, by {size:.2g} of its largest entry"
+    return bool(np.abs(a - b).max(initial=0) <= rtol * scale)
 
 
 def _factor(got, want, rtol):
-    """Return c if got = c·want for a nonzero c, or None."""
-    norm = np.sum(want * want)
-    c = np.sum(got * want) / norm if norm > 0 else 0
-    return c if c != 0 and _near(got, c * want, rtol * abs(c)) else None
-
-
-def _named(factor, factors):
-    for name, value in factors.items():
-        if np.isclose(factor, value):
-            return f"off by a factor of {name}: too large"
-        if np.isclose(factor, 1 / value):
-            return f"off by a factor of {name}: too small"
-    return f"off by a factor of {factor:.4g}"
+    """Return c if got = c·want for one c other than 0, ±1, or None; for a single number there is always one."""
+    if np.count_nonzero(want) < 2:
+        return None
+    c = np.sum(got * want) / np.sum(want * want)
+    return (
+        c if abs(c) > 1e-6 and abs(abs(c) - 1) > 10 * rtol and _near(got, c * want, rtol) else None
+    )
 
 
 def _shape(shape):
@@ -312,4 +591,96 @@ def _shape(shape):
 def _describe(value):
     if isinstance(value, np.ndarray) and value.ndim:
         return f"an array of {value.dtype} and shape {value.shape}"
-    return repr(value)
+    return _cut(repr(value))
+
+
+# ---- Practice: fixed instances, sealed results ----
+def practice(env, name):
+    """Judge an answer on the fixed instances in ``practice.json``, and name the mistake that it makes there."""
+    instances = json.loads((HERE / "practice.json").read_text(encoding="utf-8"))
+    for instance in instances[name]:
+        label, got = instance["label"], []
+        for given in instance["calls"]:
+            args = [_unpacked(arg) for arg in given["args"]]
+            options = {key: _unpacked(arg) for key, arg in given["options"].items()}
+            rules = {key: given[key] for key in ("allow", "forbid", "largest")}
+            value = call(env, name, *args, **rules, **options)
+            if given["names"]:
+                value = parts(name, value, given["names"])[given["part"]]
+            got.append(value)
+        if instance["shape"] is None:
+            result = [isinstance(g, (bool, np.bool_)) and bool(g) for g in got]
+            verdicts(label, got, result)  # whether they are True or False at all
+        else:
+            shape = tuple(instance["shape"])
+            if any(np.shape(got[0]) == tuple(slip["shape"]) for slip in instance["slips"]):
+                shape = np.shape(got[0])  # wrong, and a mistake that has a name
+            result = numbers(label, got[0], shape, infinite=instance["inverse"])
+            result = _inverse(label, result) if instance["inverse"] else result
+        if unsealed(result, instance["want"]) is not None:
+            continue
+        for slip in instance["slips"]:
+            sentence = unsealed(result, slip)
+            if sentence is not None:
+                fail(f"{label}: {sentence}")
+        fail(f"{label}: on a practice instance the result is not right")
+
+
+def sealed(result, sentence):
+    """Return a sentence that can be read only with this result, up to small errors of rounding."""
+    values = _traits(result)
+    unit = float(10.0 ** np.ceil(np.log10(max(np.abs(values).max(), 1e-9)) - 5))
+    left = np.mod(values, unit)
+    seal = {"shape": np.shape(result), "unit": unit, "left": left.tolist()}
+    key = _key(values, seal)
+    return seal | {"mark": key.hex()[:16], "text": _hidden(sentence.encode(), key)}
+
+
+def unsealed(result, seal):
+    """Return the sentence of a seal if this result opens it, or else None."""
+    if np.shape(result) != tuple(seal["shape"]):
+        return None
+    values = _traits(result)
+    key = _key(values, seal)
+    if key.hex()[:16] != seal["mark"]:
+        return None
+    return base64.b64decode(_hidden(base64.b64decode(seal["text"]), key)).decode()
+
+
+def _traits(result):
+    """Return three weighted sums of a result's entries, which identify it."""
+    flat = np.asarray(result, float).ravel()
+    weights = np.random.default_rng(20230712).uniform(0.5, 1.5, (3, 4096))[:, : flat.size]
+    return weights @ flat
+
+
+def _key(values, seal):
+    digits = np.rint((values - np.array(seal["left"])) / seal["unit"])
+    return hashlib.sha256(repr(digits.tolist()).encode()).digest()
+
+
+def _hidden(text, key):
+    """Return a text mixed with what follows from the key; doing it again gives the text back."""
+    stream = b"".join(hashlib.sha256(key + bytes([k])).digest() for k in range(len(text) // 32 + 1))
+    return base64.b64encode(bytes(a ^ b for a, b in zip(text, stream, strict=False))).decode()
+
+
+def packed(value):
+    """Return an argument as JSON can hold it."""
+    if isinstance(value, np.ndarray):
+        return {"array": value.tolist()}
+    for name, curve in CURVES.items():
+        if value is curve:
+            return {"curve": name}
+    if callable(value):
+        raise TypeError("a practice instance can name no other functions than grading.CURVES")
+    return value
+
+
+def _unpacked(value):
+    if isinstance(value, dict):
+        return CURVES[value["curve"]] if "curve" in value else np.array(value["array"], float)
+    return value
+
+
+_restore = _pin()

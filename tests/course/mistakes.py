@@ -19,13 +19,15 @@ class Mistake(NamedTuple):
 
 MISTAKES = {
     "1-fixed-points": [
-        Mistake("velocity", "r @ W.T", "r @ W", 6, "the transpose is missing"),
-        Mistake("velocity", "(f(r @ W.T + x) - r)", "(r - f(r @ W.T + x))", 6, "the sign is wrong"),
-        Mistake("velocity", " / tau", "", 6, "off by a factor of tau: too large"),
+        Mistake("velocity", "r @ W.T", "r @ W", 8, "the transpose is missing"),
+        Mistake("velocity", "(f(r @ W.T + x) - r)", "(r - f(r @ W.T + x))", 8, "the sign is wrong"),
+        Mistake("velocity", " / tau", "", 8, "off by a factor of tau: too large"),
+        Mistake("velocity", "(f(r", "(np.tanh(r", 8, "you used tanh in its place"),
         Mistake("unrest", " / len(r)", "", 6, "it is a sum; divide by m"),
         Mistake("unrest", "r @ W.T", "r @ W", 6, "the transpose is missing"),
+        Mistake("unrest", "f(r", "np.tanh(r", 6, "you used tanh in its place"),
         Mistake(
-            "unrest", "np.sum(residual**2) / len(r)", "np.mean(residual**2)", 4, "over neurons too"
+            "unrest", "np.sum(residual**2) / len(r)", "np.mean(residual**2)", 6, "over neurons too"
         ),
         Mistake(
             "relax",
@@ -48,6 +50,14 @@ MISTAKES = {
             4,
             "NaN > tol is False",
         ),
+        Mistake(
+            "relax",
+            "        converged = np.abs(f(r @ W.T + x) - r)",
+            "        converged = np.abs(residual if max_steps else f(x))",
+            5,
+            "rates before the last step",
+        ),
+        Mistake("relax", ".max(axis=1) <= tol", ".sum(axis=1) <= tol", 5, "not their sum"),
         Mistake("relax", "break", "pass", 3, "goes on after all samples have converged"),
         Mistake("jacobian", "g[:, None] * W", "W * g", 10, "the gains stand on the wrong side"),
         Mistake("jacobian", "g[:, None] * W", "(g[:, None] * W).T", 10, "is transposed"),
@@ -67,14 +77,35 @@ MISTAKES = {
             10,
             "W in place",
         ),
+        Mistake(
+            "response",
+            "np.linalg.solve(np.eye(len(W)) - g[:, None] * W, np.diag(g))",
+            "sum(np.linalg.matrix_power(g[:, None] * W, k) @ np.diag(g) for k in range(200))",
+            5,
+            "the result is wrong",
+        ),
         Mistake("is_stable", "g[:, None] * W).real", "W).real", 8, "the gains are missing"),
         Mistake("is_stable", "< 1", "< 0", 8, "the leak moves the border to 1"),
         Mistake(
             "is_stable",
             "np.linalg.eigvals(g[:, None] * W).real",
             "abs(np.linalg.eigvals(g[:, None] * W))",
-            5,
+            8,
             "|mu| < 1",
+        ),
+        Mistake(
+            "is_stable",
+            "np.linalg.eigvals(g[:, None] * W).real",
+            "np.linalg.norm(g[:, None] * W, 2)",
+            8,
+            "a norm below 1",
+        ),
+        Mistake(
+            "is_stable",
+            "np.linalg.eigvals(g[:, None] * W).real",
+            "np.linalg.eigvalsh((g[:, None] * W + (g[:, None] * W).T) / 2)",
+            8,
+            "the symmetric part",
         ),
         Mistake(
             "crossings",
@@ -118,7 +149,7 @@ MISTAKES = {
         Mistake(
             "adjoint", "np.eye(len(W)) - g[:, :, None] * W", "g[:, :, None] * W", 14, "inverted G W"
         ),
-        Mistake("adjoint", "g[:, :, None]", "g[:1, :, None]", 12, "used the first sample's"),
+        Mistake("adjoint", "g[:, :, None]", "g[:1, :, None]", 14, "used the first sample's"),
         Mistake(
             "weight_gradient", "(g * adjoint).T @ r", "r.T @ (g * adjoint)", 10, "is transposed"
         ),
@@ -151,12 +182,14 @@ MISTAKES = {
     ],
     "3-rules": [
         Mistake("response_gradient", " / len(x)", "", 10, "off by a factor of m"),
+        Mistake("response_gradient", "len(x)", "x.shape[1]", 10, "divide by m, not by N"),
         Mistake("response_gradient", "x @ A.T", "x @ A", 10, "the response is transposed"),
         Mistake("response_gradient", "error.T @ x", "x.T @ error", 10, "is transposed"),
         Mistake("response_gradient", "2 * (", "(", 10, "the factor 2 is missing"),
         Mistake("reparameterized_step", "A - lr", "A + lr", 14, "this climbs"),
         Mistake("reparameterized_step", "np.eye(len(W)) - W", "W", 14, "you inverted W"),
         Mistake("reparameterized_step", "dA)", "dA.T)", 14, "the gradient is transposed"),
+        Mistake("reparameterized_step", "np.eye(len(W))", "np.eye(5)", 14, "raised ValueError"),
         Mistake(
             "reparameterized_step", "return B", "return W + B", 14, "the change alone was asked for"
         ),
@@ -186,10 +219,11 @@ MISTAKES = {
             "return -lr * left.T @ np.linalg.solve(middle, right)",
             "return B - np.linalg.inv(np.linalg.inv(B) - lr * e.T @ x)",
             4,
-            "it inverts, or solves with, a matrix of size 40",
+            "calls inv of numpy for a matrix of size",
         ),
         Mistake("linearized_step", "@ dA @ B", "@ dA @ B.T", 8, "a transpose too many"),
         Mistake("linearized_step", "-lr", "lr", 8, "the sign is wrong"),
+        Mistake("linearized_step", "np.eye(len(W))", "np.eye(5)", 8, "raised ValueError"),
         Mistake(
             "linearized_step",
             "np.eye(len(W)) - W",
@@ -227,7 +261,7 @@ MISTAKES = {
             "    left = np.array([a @ np.linalg.inv(np.linalg.inv(np.eye(n) - b[:, None] * W.T))"
             " for a, b in zip(left, g)])\n",
             2,
-            "it calls np.linalg.inv",
+            "calls inv of numpy",
         ),
         Mistake("inner", "np.eye(len(W)) - W", "W", 10, "you inverted W"),
         Mistake(
@@ -295,8 +329,8 @@ MISTAKES = {
         Mistake("angle", "np.degrees(", "(", 6, "these are radians"),
         Mistake("angle", "np.sum(U * V)", "np.abs(np.sum(U * V))", 6, "is folded back"),
         Mistake("angle", "np.sum(U * V)", "np.trace(U @ V)", 6, "a transpose is missing"),
-        Mistake("summarize", " / np.sqrt(len(done))", "", 5, "this is the standard deviation"),
-        Mistake("summarize", "ddof=1", "ddof=0", 5, "the variance is biased"),
+        Mistake("summarize", " / np.sqrt(len(done))", "", 8, "this is the standard deviation"),
+        Mistake("summarize", "ddof=1", "ddof=0", 8, "the variance is biased"),
         Mistake(
             "summarize", "np.sqrt(len(done))", "np.sqrt(len(final))", 8, "not by that of all runs"
         ),
@@ -313,14 +347,14 @@ MISTAKES = {
         Mistake("best_rate", "rates[best]", "best", 9, "the position of the rate"),
         Mistake("best_rate", "final.mean(axis=1)", "final.min(axis=1)", 6, "one lucky run"),
         Mistake(
-            "best_rate", "best in (0, len(rates) - 1)", "best == len(rates) - 1", 3, "(at an end)"
+            "best_rate", "best in (0, len(rates) - 1)", "best == len(rates) - 1", 9, "(at an end)"
         ),
-        Mistake("paired", "a - b", "b - a", 6, "this is b - a"),
+        Mistake("paired", "a - b", "b - a", 10, "this is b - a"),
         Mistake(
             "paired",
             " / np.sqrt(len(difference))",
             "",
-            6,
+            10,
             "the standard deviation of the differences",
         ),
         Mistake(

@@ -5,7 +5,8 @@ import scipy.linalg
 
 
 def slope(w, r, g):
-    return r / (1 / g - w)
+    loop = w * g
+    return r * g * (1 - loop) ** -1
 
 
 def push(W, r, g, dW, dx):
