@@ -6,8 +6,8 @@
     dist/instructor/<set>/      the notebook with solutions, rubrics and all tests
     dist/autograder/<set>.zip   for Gradescope, or for grade.py
 
-Each question with hidden tests gets a public one that judges practice instances (see ``practice``). The autograder
-holds the seed from which it draws: who hands in again, or is graded again, meets the same instances.
+A question with hidden tests gets a public one that judges practice instances (see ``practice``). The
+autograder holds the seed from which it draws: handing in again, or grading again, meets the same instances.
 
 It fails when a solution does not pass its own tests, or when a question's points are not those of its
 tests. What all sets have in common stands here, so that a master holds questions only. A folder
@@ -63,8 +63,9 @@ and each time you work:
     .venv/bin/jupyter lab {name}.ipynb
 
 On Windows write `python` for `python3`, and `.venv\\Scripts\\` for `.venv/bin/`. Keep `fpnotes` and
-the other files beside the notebook: it imports them. Keep its name: under another one, such as `{name}-Copy1`,
-its second cell does not find it. Its last cell makes the zip file that you hand in.
+the other files beside the notebook: it imports them. Keep its name: under another one, such as
+`{name}-Copy1`, its second cell does not find it. Its
+last cell makes the zip file that you hand in.
 """
 
 

@@ -1,19 +1,19 @@
 """Grade a class on this machine, without Docker: ``python assignments/grade.py AUTOGRADER SUBMISSION ...``.
 
-AUTOGRADER is a zip file from ``dist/autograder``; a SUBMISSION is a notebook under any name, a zip file that holds one,
-or a folder that does. Writes into ``--output`` (by default ``grades``)
+AUTOGRADER is a zip file from ``dist/autograder``; a SUBMISSION is a notebook under any name, a zip file that
+holds one, or a folder that does. Writes into ``--output`` (by default ``grades``)
 
-    grades.csv          a row per submission, under its path: points for each question, the sum, the seed, a remark
+    grades.csv          a row per submission, under its path: points for each question, sum, seed, remark
     <submission>.txt    what each failed test says: feedback to hand back
     written.md          the answers in words, question by question, to grade with the instructor's rubric
 
-What cannot be graded has no points, not 0, and the remark says why; so does the terminal. A remark that begins with
-"look at" names what tests cannot judge: code that mentions what grades it.
+What cannot be graded has no points, not 0, and the remark says why; so does the terminal. A remark that
+begins with "look at" names what tests cannot judge: code that mentions what grades it.
 
-The points for words go into a table with a column ``submission`` and one for each question in words, named as in the
-master; ``--written TABLE`` adds them to grades.csv. A class is graded with one seed, which is that of the autograder,
-or of the grades.csv that is there already, or ``--seed``: grading again gives the same points. The code that students
-submit runs as you: for people you do not know, use Gradescope or another container.
+The points for words go into a table with a column ``submission`` and one for each question in words, named as
+in the master; ``--written TABLE`` adds them to grades.csv. A class is graded with one seed: ``--seed``, or
+that of the grades.csv that is there already, or that of the autograder. Grading again gives the same points.
+The code that students submit runs as you: for people you do not know, use Gradescope or another container.
 """
 
 import argparse
@@ -44,7 +44,7 @@ SUSPECT = {
     r"\bgrading\b": "grading",
     r"\botter\b|\bChecker\b": "Otter",
     r"\btests?[/\\]|grading-seed|results\.(json|pkl)|practice\.json": "files of the tests",
-    r"_getframe|currentframe|\bf_(back|locals|globals)\b|\binspect\b|\bgc\.|__globals__|__closure__": "frames",
+    r"_getframe|currentframe|\bf_(back|locals|globals)\b|\binspect\b|\bgc\.|__(globals|closure)__": "frames",
     r"setprofile|settrace|setitimer|\bsignal\b|\bctypes\b|sys\.modules": "the interpreter's hooks",
     r"\bexec\(|\beval\(|getsource|__import__": "code made from text",
     r"\bnp(\.linalg)?\.\w+ *=[^=]|\bsetattr\(": "replaced functions",
@@ -172,8 +172,8 @@ def grade(submission, autograder, about, seconds, seed):
     Returns
     -------
     dict
-        "points": {question: points}, or None if it was not graded. "feedback": text. "words": {question: text}.
-        "remark": text.
+        "points": {question: points}, or None if it was not graded; "feedback" and "remark": texts;
+        "words": {question: text}.
     """
     result = {"points": None, "feedback": "", "words": {}, "remark": ""}
     try:
@@ -221,7 +221,7 @@ def run(notebook, beside, autograder, about, seconds, seed):
             "-a",
             str(autograder.resolve()),
         ]
-        # In a session of its own, so that a notebook's kernel is ended with it; what it leaves behind goes with the folder.
+        # In a session of its own, so that a notebook's kernel is ended with it.
         with subprocess.Popen(
             [*command, "-o", str(scratch / "results"), "--no-logo"],
             cwd=scratch,
@@ -287,7 +287,7 @@ def feedback(tests):
 def words(notebook, about):
     """Return the answers in words, {question: text}, and the questions without one.
 
-    Everything between the marks of a question is its answer, also cells that were added, and code with its text output.
+    Everything between the marks of a question is its answer: added cells, and code with what it printed, too.
     """
     answers, question = {}, None
     for cell in notebook.cells:
@@ -314,7 +314,7 @@ def words(notebook, about):
 
 
 def marks(table, about, names):
-    """Return the points for words in a table, {submission: {question: points}}; stop at whatever is wrong in it."""
+    """Return the points for words in a table, {submission: {question: points}}; stop if any is wrong."""
     wrong, given = [], {}
     with open(table, newline="", encoding="utf-8-sig") as file:
         rows = csv.DictReader(file)

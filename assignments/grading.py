@@ -160,7 +160,8 @@ def call(env, name, *args, allow=(), forbid=(), largest=None, **options):
     for position, (argument, old) in enumerate(zip(args, before, strict=True)):
         if old is not None and not np.array_equal(argument, old, equal_nan=True):
             fail(
-                f"{name} changed its argument {_parameter(function, position)} in place: the caller still needs it"
+                f"{name} changed its argument {_parameter(function, position)} in place: "
+                "the caller still needs it"
             )
     if value is None or value is Ellipsis:
         fail(f"{name} returns nothing yet")
@@ -327,7 +328,9 @@ class _Watch:
         if _within(module, self.forbid):
             return f"calls {called}, which this question rules out"
         if _within(module, ("fpnotes",)) and not _within(module, self.allow):
-            return f"calls {called}: the question is to write it yourself"
+            verb = "imports" if code.co_name == "<module>" else "calls"
+            called = called.removesuffix(".<module>")
+            return f"{verb} {called}: the question is to write it yourself"
         if module == "inspect" and code.co_name.startswith("getsource"):
             return "reads the source of another function: the question is to write it yourself"
         if module == "__main__" and code.co_filename == "<string>" and code.co_name[:2] != "__":
@@ -480,7 +483,7 @@ def compare(name, got, want, *, slips=None, factors=None, rtol=1e-6, inverse=Fal
 
 
 def likely(want, factors):
-    """Return what mistakes that any answer can make would give, keyed by a sentence without the answer in it."""
+    """Return what mistakes that any answer can make would give, keyed by a sentence that describes them."""
     found = {"the sign is wrong": -want}
     for label, value in factors.items():
         found[f"the result is off by a factor of {label}: too large"] = want * value
@@ -546,9 +549,7 @@ def verdicts(name, got, want, slips=None):
 def flags(name, got, count):
     """Return ``got`` as a list of that many Python bools, or fail."""
     if np.shape(got) != (count,):
-        fail(
-            f"{name} should have {_shape((count,))[3:]}, one flag for each sample, not {_shape(np.shape(got))[3:]}"
-        )
+        fail(f"{name} should have shape {(count,)}, one flag for each sample, not {np.shape(got)}")
     for flag in got:
         if not isinstance(flag, (bool, np.bool_)):
             fail(f"{name} should be True or False for each sample, not {_describe(flag)}")
@@ -575,7 +576,7 @@ def _near(a, b, rtol):
 
 
 def _factor(got, want, rtol):
-    """Return c if got = c·want for one c other than 0, ±1, or None; for a single number there is always one."""
+    """Return c if got = c·want, for a c other than 0 and ±1, or None; of one number that says nothing."""
     if np.count_nonzero(want) < 2:
         return None
     c = np.sum(got * want) / np.sum(want * want)
@@ -596,7 +597,7 @@ def _describe(value):
 
 # ---- Practice: fixed instances, sealed results ----
 def practice(env, name):
-    """Judge an answer on the fixed instances in ``practice.json``, and name the mistake that it makes there."""
+    """Judge an answer on the fixed instances in ``practice.json``, and name a mistake that it makes there."""
     instances = json.loads((HERE / "practice.json").read_text(encoding="utf-8"))
     for instance in instances[name]:
         label, got = instance["label"], []

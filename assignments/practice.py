@@ -1,7 +1,8 @@
 """Fixed instances for practice, taken from the hidden tests of a set and sealed.
 
-A hidden test draws instances, calls the answer and compares, naming likely mistakes. Run with the recorder below in
-place of ``grading``, it compares nothing: it notes each instance, what is right there, and what each mistake gives.
+A hidden test draws instances, calls the answer and compares, naming likely mistakes. Run with the recorder
+below in place of ``grading``, it compares nothing: it notes each instance, what is right there, and what each
+mistake gives.
 ``build.py`` seals these results (see ``grading.sealed``) and hands them out as ``practice.json``, so that a
 student's own mistake is named while it can still be mended, and no answer is given away.
 """

@@ -1,81 +1,124 @@
-"""The tests of a problem set, run on answers without Otter and without a notebook: many seeds in little time."""
+"""The tests of a problem set, run on answers without Otter and a notebook: many seeds in little time."""
 
+import ast
+import json
 import re
 import sys
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
 
 
+class Test(NamedTuple):
+    """One test of a question."""
+
+    name: str
+    points: int
+    hidden: bool
+    function: object
+
+
 @cache
-def grader():
-    """Return the module ``grading`` of the problem sets."""
+def module(name):
+    """Return a module of ``assignments``."""
     folder = str(ROOT / "assignments")
     if folder not in sys.path:
         sys.path.insert(0, folder)
-    import grading
-
-    return grading
+    return __import__(name)
 
 
 @cache
-def master(name):
-    """Return {question: (solution, cells given, tests)} of a set; a test is (name, points, hidden, function)."""
-    text = (ROOT / "assignments" / f"{name}.md").read_text(encoding="utf-8")
+def text(name):
+    """Return a master."""
+    return (ROOT / "assignments" / f"{name}.md").read_text(encoding="utf-8")
+
+
+@cache
+def questions(name):
+    """Return {question: (cells of the answer, tests)} of the questions in code of a set."""
     found = {}
-    for question in text.split("# BEGIN QUESTION\n")[1:]:
-        key = re.match(r"name: (\S+)", question)[1]
-        before, _, after = question.partition("# BEGIN TESTS")
+    for part in text(name).split("# BEGIN QUESTION\n")[1:]:
+        key = re.match(r"name: (\S+)", part)[1]
+        before, _, after = part.partition("# BEGIN TESTS")
         cells = re.findall(r"^```\{code-cell\}\n(.*?)^```$", before, re.M | re.S)
         tests = []
-        for config, source in re.findall(
+        for settings, source in re.findall(
             r'^""" # BEGIN TEST CONFIG\n(.*?)""" # END TEST CONFIG\n(.*?)^```$', after, re.M | re.S
         ):
             names: dict = {}
             exec(compile(source, f"{name}:{key}", "exec"), names)
             test = re.search(r"def (\w+)", source)[1]
-            tests.append(
-                (
-                    test,
-                    int(re.search(r"points: (\d+)", config)[1]),
-                    "hidden: true" in config,
-                    names[test],
-                )
-            )
+            worth = int(re.search(r"points: (\d+)", settings)[1])
+            tests.append(Test(test, worth, "hidden: true" in settings, names[test]))
         if tests:
             found[key] = cells, tests
     return found
 
 
+def solution(name, question):
+    """Return the cell that defines the instructor's answer."""
+    (cell,) = [c for c in questions(name)[question][0] if re.search(rf"^def {question}\(", c, re.M)]
+    return cell
+
+
 @cache
-def preamble(name):
-    """Return the source of the set's first cell, which imports."""
-    text = (ROOT / "assignments" / f"{name}.md").read_text(encoding="utf-8")
-    return re.search(r"^```\{code-cell\}\n:deletable.*?\n\n(.*?)^```$", text, re.M | re.S)[1]
+def styles(name):
+    """Return right answers to a set in another style than the instructor's, {question: source}."""
+    source = (ROOT / "tests" / "course" / "styles" / f"{name}.py").read_text(encoding="utf-8")
+    head = "\n".join(re.findall(r"^(?:import|from) .*", source, re.M))
+    nodes = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
+    return {node.name: f"{head}\n\n\n{ast.get_source_segment(source, node)}" for node in nodes}
 
 
-def notebook(name, sources):
-    """Return the names that cells with these sources define, as those of a notebook."""
+def notebook(name, question, source):
+    """Return the names of a notebook in which ``source`` stands where the question's answer should."""
+    preamble = re.search(
+        r"^```\{code-cell\}\n:deletable.*?\n\n(.*?)^```$", text(name), re.M | re.S
+    )[1]
+    cells = [preamble, solution(name, question), source]
+    if question == "one_run":  # its answer is more than a function
+        cells.insert(2, questions(name)["run"][0][0])
+        cells.append(next(c for c in questions(name)[question][0] if c.startswith("results = {}")))
     names = {"__name__": "__main__"}
-    for source in [preamble(name), *sources]:
-        exec(compile(source, "a cell", "exec"), names)
+    for cell in cells:
+        exec(compile(cell, "a cell", "exec"), names)
     return names
 
 
-def grade(name, question, env, seed):
-    """Return (points lost, what the tests say) for the answer to a question among these names."""
-    grading = grader()
+@cache
+def practice(name, folder):
+    """Write a set's practice instances into a folder, and make the tests read them there."""
+    record = module("practice").record
+    noted = {
+        key: [note for test in tests if test.hidden for note in record(test.function)]
+        for key, (_, tests) in questions(name).items()
+    }
+    found = {key: notes for key, notes in noted.items() if notes}
+    (folder / "practice.json").write_text(json.dumps(found), encoding="utf-8")
+    return json.loads(json.dumps(found))
+
+
+def grade(name, question, names, seed, instances=None):
+    """Return (points lost, what hidden tests say, what public tests say) of the answer among these names.
+
+    ``instances`` is the folder of practice instances, whose test is a public one.
+    """
+    grading = module("grading")
     grading.SEED = seed
     grading._restore = grading._pin()  # or else the answer is blamed for the new seed
-    lost, says = 0, []
-    for test, points, _, function in master(name)[question][1]:
+    lost, hidden, public = 0, [], []
+    tests = [*questions(name)[question][1]]
+    if instances and question in practice(name, instances):
+        tests.append(Test("practice", 0, False, lambda env: grading.practice(env, question)))
+        grading.HERE = instances
+    for test in tests:
         grading._used.clear()
+        grading._too_slow.clear()
         try:
-            function(env)
+            test.function(names)
         except AssertionError as error:
-            lost += points
-            says.append(str(error))
-        except Exception as error:
-            raise RuntimeError(f"{question}: {test} itself fails") from error
-    return lost, says
+            lost += test.points
+            (hidden if test.hidden else public).append(str(error))
+    return lost, hidden, public

@@ -1,4 +1,4 @@
-"""Mistakes planted in right answers to the problem sets, and what each must cost and be told.
+"""Mistakes planted in right answers to the problem sets, what each costs and is told, and borrowed answers.
 
 A mistake names a question of a set, replaces a piece of the instructor's answer, and says how many points the
 question must lose and what its feedback must say.
@@ -15,6 +15,7 @@ class Mistake(NamedTuple):
     new: str
     lost: int
     says: str
+    hidden: bool = False  # what it is can be said only when it is graded
 
 
 MISTAKES = {
@@ -83,6 +84,7 @@ MISTAKES = {
             "sum(np.linalg.matrix_power(g[:, None] * W, k) @ np.diag(g) for k in range(200))",
             5,
             "the result is wrong",
+            hidden=True,
         ),
         Mistake("is_stable", "g[:, None] * W).real", "W).real", 8, "the gains are missing"),
         Mistake("is_stable", "< 1", "< 0", 8, "the leak moves the border to 1"),
@@ -382,5 +384,93 @@ MISTAKES = {
         Mistake(
             "one_run", "RULES[name], lr", "RULES[name], lr / 10", 5, "is the largest you tried"
         ),
+    ],
+}
+
+# Answers that call for what they should hold: (question, source, what their author is told).
+BORROWED = {
+    "1-fixed-points": [
+        (
+            "response",
+            "def response(W, g):\n"
+            "    from fpnotes.implicit import resolvent\n"
+            "    return np.array([resolvent(W, g, g * e) for e in np.eye(len(g))]).T",
+            "calls fpnotes.implicit.",
+        ),
+        (
+            "relax",
+            "def relax(W, x, f, alpha=1.0, tol=1e-8, max_steps=1000):\n"
+            "    point = solve(W, x, 'tanh', on_failure='ignore')\n"
+            "    return point.r, point.converged",
+            "calls fpnotes.solvers.",
+        ),
+        (
+            "velocity",
+            "import inspect, fpnotes.network\n"
+            "def velocity(W, r, x, f, tau):\n"
+            "    names = {'__name__': '__main__'}\n"
+            "    exec(inspect.getsource(fpnotes.network.RateNetwork.velocity), names)",
+            "reads the source",
+        ),
+    ],
+    "2-gradient": [
+        (
+            "adjoint",
+            "def adjoint(W, g, e):\n"
+            "    from fpnotes._linear import solve_direct\n"
+            "    return solve_direct(W, g, e, transpose=True)",
+            "calls fpnotes._linear.solve_direct",
+        ),
+        (
+            "push",
+            "def push(W, r, g, dW, dx):\n"
+            "    from fpnotes._linear import solve_direct\n"
+            "    return solve_direct(W, g[None], (g * (dW @ r + dx))[None])[0]",
+            "calls fpnotes._linear.solve_direct",
+        ),
+        (
+            "finite_differences",
+            "def finite_differences(J, W, h=1e-5):\n"
+            "    from fpnotes.chapters.checks import central_differences\n"
+            "    try:\n"
+            "        return central_differences(J, W, h)\n"
+            "    except BaseException:\n"
+            "        return central_differences(J, W, h)",
+            "imports fpnotes.chapters",
+        ),
+        (
+            "readout_error",
+            "import autograd\n"
+            "from autograd import numpy as anp\n"
+            "def readout_error(r, y, C):\n"
+            "    return autograd.grad(lambda r: anp.sum((anp.dot(r, C.T) - y) ** 2) / len(y))(r)",
+            "calls autograd.",
+        ),
+    ],
+    "3-rules": [
+        (
+            "metric_gradient",
+            "import fpnotes\n"
+            "def metric_gradient(W, dJ):\n"
+            "    return fpnotes.Reparameterized().gradient(W, dJ)",
+            "calls fpnotes.geometry.",
+        ),
+        (
+            "inner",
+            "import fpnotes\ninner = fpnotes.Reparameterized().inner",
+            "calls fpnotes.geometry.inner",
+        ),
+    ],
+    "4-comparison": [
+        (
+            "run",
+            "def run(task, rule, lr, steps, seed):\n"
+            "    history = train(task, rule, lr, steps, seed=seed, progress=False)\n"
+            "    losses = np.full(steps, np.nan)\n"
+            "    losses[: len(history.loss)] = history.loss[:steps]\n"
+            "    return history.W, losses",
+            "calls fpnotes.training.train",
+        ),
+        ("angle", "from fpnotes.geometry import angle", "calls fpnotes.geometry.angle"),
     ],
 }

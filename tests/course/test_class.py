@@ -1,0 +1,498 @@
+"""A class that hands in all kinds of things: every row of its grades is what it should be."""
+
+import csv
+import io
+import json
+import os
+import re
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.course import direct
+from tests.course.notebooks import ROOT, code_cell, mended, notebook, points_of, words_cells
+
+NAME = "1-fixed-points"
+FULL, WORDS = points_of(NAME)
+LIMITS = {"GRADING_CALL_SECONDS": "4", "GRADING_CELL_SECONDS": "12"}
+
+
+def instructor(**answers):
+    """Return the instructor's notebook with other sources for some answers; None deletes the cell."""
+    return mended(notebook("instructor", NAME), answers)
+
+
+def at(position, source, content=None):
+    """Return a notebook, by default the instructor's, with a cell of code put in at a position."""
+    content = content or instructor()
+    content["cells"].insert(position, code_cell(source))
+    return content
+
+
+def ends(name, body):
+    """Return an answer with this body, whatever it is called with."""
+    return f"def {name}(*given, **more):\n    {body}"
+
+
+def dumped(content, encoding="utf-8"):
+    """Return a notebook as the bytes of its file."""
+    return json.dumps(content, ensure_ascii=False).encode(encoding)
+
+
+def zipped(files):
+    """Return a zip file that holds these, {path: bytes}."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for path, content in files.items():
+            archive.writestr(path, content)
+    return buffer.getvalue()
+
+
+def styled():
+    """Return a notebook with right answers in another style."""
+    return instructor(**direct.styles(NAME))
+
+
+NEVER = "while True:\n        try:\n            1 / 0\n        except Exception:\n            pass"
+EVIL = """\
+class Agrees(float):
+    def __eq__(self, other): return True
+    def __ne__(self, other): return False
+    def __lt__(self, other): return True
+    __le__ = __gt__ = __ge__ = __lt__
+    def __sub__(self, other): return 0.0
+    __rsub__ = __sub__
+def unrest(W, r, x, f): return Agrees(1.0)"""
+IN_TIME = """\
+def unrest(W, r, x, f):
+    import grading
+    vars(grading)["compare"] = vars(grading)["numbers"] = lambda *given, **more: 1.0
+    return 1.0"""
+CHEAT = "\n".join(
+    [
+        "import grading",
+        "grading.fresh = lambda times: []",
+        "grading.sizes = lambda *s: []",
+        "grading.call = lambda *a, **k: 1",
+    ]
+    + [f"def {name}(*given, **more): return 0" for name in FULL]
+)
+READER = "\n".join(
+    f"def {name}(*given, **more): return open('tests/{name}.py').read" for name in FULL
+)
+ZERO = dict.fromkeys(FULL, 0)
+
+# What is handed in, {file: bytes}, where a folder is handed in whole; the points that differ from full ones, or
+# why it is not graded; and what the feedback and the remark say.
+FEW = {
+    "right.ipynb": ({"": dumped(instructor())}, {}, "", ""),
+    "untouched.ipynb": (
+        {"": dumped(notebook("student", NAME))},
+        ZERO,
+        "velocity returns nothing yet",
+        "no answer found to",
+    ),
+    "mac.zip": (
+        {
+            "": zipped(
+                {
+                    "hand in/1-fixed-points.ipynb": dumped(styled()),
+                    "hand in/grading.py": b"raise SystemExit",
+                    "hand in/numpy.py": b"raise SystemExit",
+                    "hand in/.ipynb_checkpoints/1-fixed-points-checkpoint.ipynb": b"{",
+                    "__MACOSX/hand in/._1-fixed-points.ipynb": b"\0\5\x16\7",
+                }
+            )
+        },
+        {},
+        "",
+        "left out numpy.py",
+    ),
+    "ada": ({"1-fixed-points.ipynb": dumped(instructor())}, {}, "", ""),
+    "bob": (
+        {"1-fixed-points (final).ipynb": dumped(notebook("student", NAME)), "notes.txt": b""},
+        ZERO,
+        "",
+        "",
+    ),
+    "ends.ipynb": (
+        {
+            "": dumped(
+                at(
+                    12,
+                    "%cd ..",
+                    instructor(
+                        velocity=ends("velocity", "raise KeyboardInterrupt"),
+                        unrest=ends("unrest", "import sys; sys.exit(0)"),
+                        jacobian=ends("jacobian", "return jacobian()"),
+                        response=None,
+                        is_stable="def is_stable(W:",
+                        crossings="import sys\nsys.exit(1)",
+                        largest_alpha=ends("largest_alpha", "raise GeneratorExit"),
+                    ),
+                )
+            )
+        },
+        {name: 0 for name in FULL if name != "relax"},
+        "unrest raised SystemExit: 0",
+        "",
+    ),
+    "waits.ipynb": (
+        {
+            "": dumped(
+                at(
+                    20,
+                    "largest_alpha(1, 2)",
+                    instructor(
+                        largest_alpha=ends("largest_alpha", "import time; time.sleep(3600)"),
+                        velocity=ends("velocity", NEVER),
+                        unrest="while True:\n    pass",
+                    ),
+                )
+            )
+        },
+        {"largest_alpha": 0, "velocity": 0, "unrest": 0},
+        "largest_alpha did not finish",
+        "",
+    ),
+    "dies.ipynb": (
+        {"": dumped(at(9, "import os\nos._exit(0)"))},
+        "not graded: a cell or an answer ended Python itself",
+        "",
+        "",
+    ),
+    "cut.ipynb": (
+        {"": dumped(instructor())[:5000]},
+        "not graded: cut.ipynb is no whole notebook",
+        "",
+        "",
+    ),
+    "latin.ipynb": (
+        {"": dumped(at(3, "# é"), "utf-8").replace("é".encode(), "é".encode("latin-1"))},
+        "not graded: the notebook is not in UTF-8",
+        "",
+        "",
+    ),
+    "copies.zip": (
+        {"": zipped({f"{NAME}{end}.ipynb": dumped(instructor()) for end in ("", "-Copy1")})},
+        "not graded: there are 2 notebooks in it, 1-fixed-points-Copy1.ipynb, 1-fixed-points.ipynb",
+        "",
+        "",
+    ),
+    "other.ipynb": (
+        {"": dumped(notebook("instructor", "2-gradient"))},
+        "not graded: it is a notebook of 2-gradient",
+        "",
+        "",
+    ),
+    "cheats.ipynb": (
+        {"": dumped(at(4, CHEAT, notebook("student", NAME)) | {})},
+        ZERO,
+        "",
+        "look at: cell 5 mentions grading",
+    ),
+}
+# A dozen runs are enough for every change; these are for every week.
+MANY = {
+    "styles.ipynb": ({"": dumped(styled())}, {}, "", ""),
+    "renamed copy (2).ipynb": ({"": dumped(styled())}, {}, "", ""),
+    "utf16.ipynb": ({"": dumped(instructor(), "utf-16")}, {}, "", ""),
+    "bom.ipynb": ({"": b"\xef\xbb\xbf" + dumped(instructor())}, {}, "", ""),
+    "cleo": ({"handed in.zip": zipped({"a/b/x.ipynb": dumped(instructor())})}, {}, "", ""),
+    "empty.zip": ({"": zipped({})}, "not graded: there is no notebook in it", "", ""),
+    "half.zip": (
+        {"": zipped({"a.ipynb": dumped(instructor())})[:4000]},
+        "not graded: BadZipFile",
+        "",
+        "",
+    ),
+    "nothing.ipynb": ({"": b""}, "not graded: nothing.ipynb is no whole notebook", "", ""),
+    "list.ipynb": ({"": b"[]"}, "not graded: list.ipynb is no whole notebook", "", ""),
+    "dora": ({"text.txt": b"my answers"}, "not graded: there is no notebook in it", "", ""),
+    "reads.ipynb": (
+        {"": dumped(at(4, READER, notebook("student", NAME)))},
+        ZERO,
+        "",
+        "files of the tests",
+    ),
+    "agrees.ipynb": ({"": dumped(instructor(unrest=EVIL))}, {"unrest": 0}, "", ""),
+    "in time.ipynb": (
+        {"": dumped(instructor(unrest=IN_TIME))},
+        {"unrest": 0},
+        "unrest changes grading.",
+        "mentions grading",
+    ),
+    "numpy.ipynb": (
+        {"": dumped(at(3, "np.abs = np.isclose = lambda *a, **k: 0.0"))},
+        {},
+        "",
+        "replaced functions",
+    ),
+    "module.ipynb": (
+        {"": dumped(at(3, "import sys, types\nsys.modules['grading'] = types.SimpleNamespace()"))},
+        {},
+        "",
+        "the interpreter's hooks",
+    ),
+    "unwatched.ipynb": (
+        {
+            "": dumped(
+                instructor(
+                    unrest="def unrest(W, r, x, f):\n    import sys\n    sys.setprofile(None)\n    return 1.0"
+                )
+            )
+        },
+        {"unrest": 0},
+        "turns off what watches over it",
+        "the interpreter's hooks",
+    ),
+    "package.ipynb": (
+        {
+            "": dumped(
+                instructor(
+                    response="from fpnotes.implicit import resolvent\n\n\n"
+                    "def response(W, g):\n    return resolvent(W, g, np.diag(g))"
+                )
+            )
+        },
+        {"response": 0},
+        "response calls fpnotes.implicit.",
+        "",
+    ),
+    "no setup.ipynb": (
+        {
+            "": dumped(
+                {
+                    **instructor(),
+                    "cells": [
+                        c
+                        for c in instructor()["cells"]
+                        if "guard_notebook" not in "".join(c["source"])
+                    ],
+                }
+            )
+        },
+        {},
+        "",
+        "",
+    ),
+    "no checks.ipynb": (
+        {
+            "": dumped(
+                {
+                    **instructor(),
+                    "cells": [
+                        c for c in instructor()["cells"] if "grader" not in "".join(c["source"])
+                    ],
+                }
+            )
+        },
+        {},
+        "",
+        "",
+    ),
+    "resets.ipynb": ({"": dumped(at(10**6, "%reset -f"))}, {}, "", ""),
+    "asks.ipynb": ({"": dumped(at(7, "input('name? ')"))}, {}, "", ""),
+    "dies in an answer.ipynb": (
+        {"": dumped(instructor(unrest=ends("unrest", "import os; os.kill(os.getpid(), 9)")))},
+        "not graded: a cell or an answer ended Python itself",
+        "",
+        "",
+    ),
+    "deep.ipynb": (
+        {
+            "": dumped(
+                instructor(
+                    unrest="import sys\nsys.setrecursionlimit(10**6)\n\n\n"
+                    + ends("unrest", "return unrest(*given)")
+                )
+            )
+        },
+        None,  # memory and time decide whether Python ends
+        "",
+        "",
+    ),
+    "prints.ipynb": ({"": dumped(at(7, "for k in range(10**5): print(k)"))}, {}, "", ""),
+    "raises.ipynb": (
+        {
+            "": dumped(
+                at(7, "class E(Exception):\n    def __str__(self): raise SystemExit\nraise E")
+            )
+        },
+        {},
+        "",
+        "",
+    ),
+    "long.ipynb": (
+        {"": dumped(instructor(unrest=ends("unrest", "raise ValueError('secret ' * 1000)")))},
+        {"unrest": 0},
+        "unrest raised ValueError: secret secret",
+        "",
+    ),
+    "sits.ipynb": (
+        {
+            "": dumped(
+                instructor(unrest=ends("unrest", "import threading; threading.Event().wait()"))
+            )
+        },
+        {"unrest": 0},
+        "unrest did not finish",
+        "",
+    ),
+}
+
+
+def hand_in(folder, things):
+    """Write what a class hands in into a folder."""
+    for name, (files, *_) in things.items():
+        if "" in files:
+            (folder / name).write_bytes(files[""])
+        else:
+            (folder / name).mkdir()
+            for path, content in files.items():
+                (folder / name / path).write_bytes(content)
+
+
+def run(folder, *arguments, name=NAME, **environment):
+    """Run grade.py in a folder; return (exit code, what it prints)."""
+    process = subprocess.run(
+        [
+            ROOT / ".venv-otter/bin/python",
+            ROOT / "assignments/grade.py",
+            ROOT / f"dist/autograder/{name}.zip",
+            *arguments,
+        ],
+        cwd=folder,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+    )
+    return process.returncode, process.stdout + process.stderr
+
+
+def rows(folder):
+    """Return the rows of grades.csv by submission; two rows of one name are an error."""
+    with open(folder / "grades" / "grades.csv", newline="", encoding="utf-8") as file:
+        found = list(csv.DictReader(file))
+    assert len({row["submission"] for row in found}) == len(found)
+    return {row["submission"]: row for row in found}
+
+
+@pytest.mark.parametrize(
+    "things",
+    [pytest.param(FEW, id="13"), pytest.param(FEW | MANY, id="40", marks=pytest.mark.slow)],
+)
+def test_every_row_is_what_it_should_be(things, tmp_path):
+    """One command grades the whole class: each has its points and its words, or is named with the reason."""
+    assert len(things) in (13, 40)
+    hand_in(tmp_path, things)
+    code, log = run(tmp_path, *things, **LIMITS)
+    found, wrong = rows(tmp_path), []
+    assert set(found) == set(things), log
+    for name, (_, expected, says, remark) in things.items():
+        row = found[name]
+        feedback = (tmp_path / "grades" / f"{name}.txt").read_text(encoding="utf-8")
+        got = {question: row[question] for question in FULL}
+        if expected is None:
+            expected = row["remark"] if row["sum"] == "" else {"unrest": 0}
+        if isinstance(expected, str):
+            right = (
+                row["remark"].startswith(expected)
+                and set(got.values()) == {""}
+                and row["sum"] == ""
+            )
+            right &= f"{name}: {expected}" in log and feedback.startswith(expected)
+        else:
+            want = FULL | expected
+            right = {question: float(value) for question, value in got.items() if value} == want
+            right &= row["sum"] != "" and float(row["sum"]) == sum(want.values())
+        if not right or says not in feedback or remark not in row["remark"]:
+            wrong.append(f"{name}: {row}\n{feedback}")
+        if any(len(line) > 400 or "def test_" in line for line in feedback.splitlines()):
+            wrong.append(f"{name}: {feedback}")
+    assert not wrong, "\n\n".join([log, *wrong])
+    assert len({row["seed"] for row in found.values()}) == 1
+    assert code == 1 and "submissions graded" in log
+
+
+def test_grading_again_gives_the_same(tmp_path):
+    """The seed is that of the grades that are there: an answer right for some seeds gets the same again."""
+    lottery = "def unrest(W, r, x, f):\n    whole = np.sum((f(r @ W.T + x) - r) ** 2) / len(r)\n"
+    lottery += "    return whole if W[0, 0] > 0 else 2 * whole"
+    hand_in(tmp_path, {"a.ipynb": ({"": dumped(instructor(unrest=lottery))}, {}, "", "")})
+    run(tmp_path, "a.ipynb", "--seed", "7")
+    before = rows(tmp_path)
+    run(tmp_path, "a.ipynb")
+    assert rows(tmp_path) == before
+    assert before["a.ipynb"]["seed"] == "7"
+
+
+# ---- Marks by hand, without a run ----
+@pytest.fixture
+def about():
+    """Return what an autograder says of its set."""
+    with zipfile.ZipFile(ROOT / "dist" / "autograder" / f"{NAME}.zip") as archive:
+        return json.loads(archive.read("set.json"))
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("Ada.ipynb,7,7,6", "there is no submission 'Ada.ipynb'; is it 'ada.ipynb'?"),
+        ("ada.ipynb,70,7,6", "ada.ipynb: '70' for written-iteration is no number from 0 to 7"),
+        ("ada.ipynb,7,-6,6", "ada.ipynb: '-6' for written-flag is no number from 0 to 7"),
+        ("ada.ipynb,7,7,six", "ada.ipynb: 'six' for written-exits is no number from 0 to 6"),
+        ("ada.ipynb,7,7,nan", "ada.ipynb: 'nan' for written-exits is no number from 0 to 6"),
+        ("ada.ipynb,7,7,6\nada.ipynb,7,7,6", "ada.ipynb stands there twice"),
+    ],
+)
+def test_wrong_marks_are_refused(line, says, about, tmp_path):
+    """A mark of an unknown submission, below 0, above the maximum, or no number stops the grading."""
+    table = tmp_path / "written.csv"
+    table.write_text(f"submission,{','.join(WORDS)}\n{line}\n", encoding="utf-8")
+    with pytest.raises(SystemExit, match=re.escape(says)):
+        direct.module("grade").marks(table, about, ["ada.ipynb", "bob.ipynb"])
+
+
+def test_right_marks_are_read(about, tmp_path):
+    """What is empty has no mark yet; it is not 0."""
+    table = tmp_path / "written.csv"
+    table.write_text(f"submission,{','.join(WORDS)}\nada.ipynb,7,0,\n", encoding="utf-8")
+    assert direct.module("grade").marks(table, about, ["ada.ipynb"]) == {
+        "ada.ipynb": {"written-iteration": 7, "written-flag": 0}
+    }
+    table.write_text("submission,question-9\nada.ipynb,7\n", encoding="utf-8")
+    with pytest.raises(SystemExit, match="there is no question 'question-9'"):
+        direct.module("grade").marks(table, about, ["ada.ipynb"])
+
+
+def test_words_in_added_cells_are_found(about):
+    """An answer in words may take several cells, also of code; an untouched one is named as missing."""
+    import nbformat
+
+    content = notebook("student", NAME)
+    place = next(
+        k for k, cell in enumerate(content["cells"]) if "## 9. In words" in "".join(cell["source"])
+    )
+    content["cells"][place + 1]["source"] = "First part."
+    content["cells"][place + 2 : place + 2] = [
+        *words_cells("Second part."),
+        code_cell("print(2 + 2)"),
+    ]
+    answers, missing = direct.module("grade").words(nbformat.from_dict(content), about)
+    assert list(answers) == ["written-iteration"]
+    assert all(
+        part in answers["written-iteration"]
+        for part in ("First part.", "Second part.", "print(2 + 2)")
+    )
+    assert missing == ["written-flag", "written-exits"]
+
+
+def test_a_submission_is_known_by_its_path():
+    """Two students whose files have one name have two rows."""
+    key = direct.module("grade").key
+    assert key(Path("submissions/ada/1.ipynb")) == "submissions/ada/1.ipynb"
+    assert key(Path("./submissions//bob.zip")) == "submissions/bob.zip"
+    assert not key(Path("/tmp/ada.ipynb")).startswith("/")
