@@ -206,7 +206,7 @@ def value_of(formula, space):
 def letters(names, args):
     """Return what the letters in formulas stand for."""
     space = given(names, args)
-    if "W" in space:
+    if np.ndim(space.get("W", 0)) == 2 and len(set(np.shape(space["W"]))) == 1:
         space["B"] = np.eye(len(space["W"])) - space["W"]
         space["A"] = np.linalg.inv(space["B"])
     if np.ndim(space.get("g")) == 1:

@@ -481,7 +481,7 @@ def test_words_in_added_cells_are_found(about):
         *words_cells("Second part."),
         code_cell("print(2 + 2)"),
     ]
-    answers, missing = direct.module("grade").words(nbformat.from_dict(content), about)
+    answers, missing = direct.module("grade").words(nbformat.reads(json.dumps(content), 4), about)
     assert list(answers) == ["written-iteration"]
     assert all(
         part in answers["written-iteration"]
