@@ -127,14 +127,11 @@ def call(env, name, *args, allow=(), forbid=(), largest=None, **options):
     if not callable(function):
         fail(f"There is no function {name}: run the cell that defines it")
     if id(function) in _too_slow:
-        fail(_too_slow[id(function)])
+        fail(_too_slow[id(function)][1])
     before = [np.copy(a) if isinstance(a, np.ndarray) else None for a in args]
-    used, watch, value, error = (
-        _used.get(id(function), 0.0),
-        _Watch(allow, forbid, largest),
-        None,
-        None,
-    )
+    value = error = None
+    watch = _Watch(allow, forbid, largest)
+    used = _used.get(id(function), (function, 0.0))[1]
     limit = _push(min(CALL_SECONDS, SHARE * CALL_SECONDS - used))
     try:
         with watch:
@@ -143,7 +140,7 @@ def call(env, name, *args, allow=(), forbid=(), largest=None, **options):
         error = caught
     finally:
         _pop(limit)
-    _used[id(function)] = used + limit.used()
+    _used[id(function)] = function, used + limit.used()
     changed = restore()
     if changed:
         fail(f"{name} changes {changed[0]}, which grading needs")
@@ -151,8 +148,8 @@ def call(env, name, *args, allow=(), forbid=(), largest=None, **options):
         whole = (
             f"in {CALL_SECONDS:g} s" if limit.seconds == CALL_SECONDS else "all its calls in time"
         )
-        _too_slow[id(function)] = f"{name} did not finish {whole}: does its loop end?"
-        fail(_too_slow[id(function)])
+        _too_slow[id(function)] = function, f"{name} did not finish {whole}: does its loop end?"
+        fail(_too_slow[id(function)][1])
     if watch.seen:
         fail(f"{name} {watch.seen}")
     if error is not None:
@@ -166,6 +163,20 @@ def call(env, name, *args, allow=(), forbid=(), largest=None, **options):
     if value is None or value is Ellipsis:
         fail(f"{name} returns nothing yet")
     return value
+
+
+def held(env, name):
+    """Return a dictionary of the notebook, in NumPy's and Python's own types, or None if there is none."""
+    try:
+        value = env.get(name)
+        return {_plain(k): _plain(v) for k, v in value.items()} if isinstance(value, dict) else None
+    except BaseException as error:
+        fail(f"{name} cannot be read: {_words_of(error)}")
+
+
+def quoted(value):
+    """Return a student's value in at most QUOTED characters."""
+    return _cut(str(value))
 
 
 def _parameter(function, position):
@@ -221,8 +232,10 @@ class _OutOfTime(KeyboardInterrupt):
     """Like Ctrl-C, so that ``except Exception`` in a student's loop does not swallow it."""
 
 
-_used = {}  # seconds that each function has used, in all its calls
-_too_slow = {}  # functions that ran out of time once, and what is said of them: not waited for again
+# By a function's id, and with the function itself, so that no other has this id. What ran out of time once is
+# not waited for again.
+_used = {}  # seconds that it has used, in all its calls since this cell began
+_too_slow = {}  # what its author is told
 _limits = []  # those in force, from the outermost in
 TICK = 0.1
 
@@ -382,6 +395,7 @@ def guard_notebook():
 
     def start(info=None):
         restore()
+        _used.clear()
         # Checks have limits of their own, one for each call.
         if not CHECKS.fullmatch(getattr(info, "raw_cell", "")):
             cells.append(_push(seconds))
@@ -393,7 +407,11 @@ def guard_notebook():
             _pop(limit)
             if limit.rang:
                 seconds = max(seconds / 2, CELL_SECONDS / 8)
-        if Path.cwd() != folder:
+        try:
+            moved = Path.cwd() != folder
+        except OSError:  # the cell has removed it
+            moved = True
+        if moved:
             os.chdir(folder)
             print(f"The working folder is again {folder.name}, where the tests are.")
 
@@ -401,14 +419,8 @@ def guard_notebook():
     shell.events.register("post_run_cell", stop)
 
 
-_OF_THE_NOTEBOOK = {
-    "exit",
-    "quit",
-    "input",
-    "display",
-    "get_ipython",
-    "print",
-}  # it changes these itself
+# Names among the builtins that a notebook changes itself.
+_OF_THE_NOTEBOOK = set("exit quit input print display get_ipython".split())
 
 
 def _pin():
@@ -504,13 +516,14 @@ def likely(want, factors):
 
 def numbers(name, got, shape, *, infinite=False):
     """Return ``got`` as an array of floats, or fail unless it is one of this shape; NaN is no number."""
+    given = got
     try:
-        got = np.asarray(got)
+        got = np.asarray(given)
         real = got.dtype.kind in "biuf"
     except ValueError:
         real = False
     if not real:
-        fail(f"{name} should return real numbers, not {_describe(got)}")
+        fail(f"{name} should return real numbers, not {_describe(given)}")
     if got.shape != shape:
         hint = ""
         if got.shape == shape[::-1]:

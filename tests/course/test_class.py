@@ -84,8 +84,8 @@ READER = "\n".join(
 )
 ZERO = dict.fromkeys(FULL, 0)
 
-# What is handed in, {file: bytes}, where a folder is handed in whole; the points that differ from full ones, or
-# why it is not graded; and what the feedback and the remark say.
+# What is handed in, {file: bytes}, where a folder is handed in whole; the points that differ from full ones,
+# or why it is not graded; and what the feedback and the remark say.
 FEW = {
     "right.ipynb": ({"": dumped(instructor())}, {}, "", ""),
     "untouched.ipynb": (

@@ -1,0 +1,223 @@
+"""What the tests of the problem sets share: true sentences, sealed results, plain values, limits of time."""
+
+import json
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from tests.course import direct
+
+grading = direct.module("grading")
+
+
+def says(function, *arguments, **options):
+    """Return the sentence with which a check fails, or None."""
+    try:
+        function(*arguments, **options)
+    except AssertionError as error:
+        return str(error).rpartition(" [seed")[0]
+    return None
+
+
+@pytest.mark.parametrize("size", [(), (3,), (4, 3), (3, 3)])
+def test_a_factor_is_named_only_where_it_is_one(size):
+    """No other result is said to be a multiple of the right one; one number has no factor without a name."""
+    rng = np.random.default_rng(3)
+    want = rng.uniform(1, 2, size)
+    assert says(grading.compare, "f", want, want) is None
+    assert says(grading.compare, "f", want * (1 + 1e-9), want) is None
+    other = says(grading.compare, "f", want + rng.uniform(1, 2, size), want)
+    assert other is not None and "factor" not in other and "sign" not in other
+    tripled = says(grading.compare, "f", 3 * want, want)
+    assert tripled == (
+        "f: the result is wrong, by 2 of its largest entry"
+        if size == ()
+        else "f: the result is off by a factor of 3"
+    )
+    named = says(grading.compare, "f", 3 * want, want, factors={"m": 3})
+    assert named == "f: the result is off by a factor of m: too large"
+    assert says(grading.compare, "f", -want, want) == "f: the sign is wrong"
+
+
+def test_an_enormous_result_is_no_multiple():
+    """A sum that blew up, along one direction, is wrong, and by no factor."""
+    rng = np.random.default_rng(4)
+    want = rng.standard_normal((4, 4))
+    blown = 1e144 * np.outer(rng.standard_normal(4), rng.standard_normal(4))
+    assert "the result is wrong" in (says(grading.compare, "f", blown, want) or "")
+
+
+def test_verdicts_say_no_more_than_was_tried():
+    """One wrong answer is one wrong answer; the same for all is said with their number."""
+    assert (
+        says(grading.verdicts, "f", [False], [True])
+        == "f: the answer here is False, and should be True"
+    )
+    assert (
+        says(grading.verdicts, "f", [True, True, True], [True, False, True])
+        == "f: the answer is True for all 3 instances that were tried"
+    )
+    assert (
+        says(grading.verdicts, "f", [True, False, False], [True, True, False])
+        == "f: 1 of 3 answers are wrong"
+    )
+    assert (
+        says(grading.verdicts, "f", [1, 0], [True, False]) == "f should return True or False, not 1"
+    )
+
+
+def test_a_value_is_quoted_in_few_characters():
+    """Neither what an answer returns nor what it raises can carry a text into a message."""
+
+    def returns():
+        return "secret " * 1000
+
+    def raises():
+        raise ValueError("secret " * 1000)
+
+    value = grading.call({"f": returns}, "f")
+    assert len(says(grading.numbers, "f", value, ()) or "") < 150
+    assert len(says(grading.call, {"f": raises}, "f") or "") < 150
+
+
+@pytest.mark.parametrize(
+    "error", [SystemExit, KeyboardInterrupt, GeneratorExit, RecursionError, BaseException]
+)
+def test_whatever_an_answer_raises_fails_that_call(error):
+    """No exception of an answer leaves the call, not even those that end a program."""
+
+    def answer():
+        raise error
+
+    assert says(grading.call, {"f": answer}, "f") == f"f raised {error.__name__}"
+
+
+def test_results_are_plain():
+    """An object of the answer's own is compared by its value, and by no method of its own."""
+
+    class Agrees(float):
+        def __eq__(self, other):
+            return True
+
+        __hash__ = float.__hash__
+
+    class Array(np.ndarray):
+        pass
+
+    value = grading.call({"f": lambda: (Agrees(2), [np.ones(2).view(Array)], object)}, "f")
+    assert type(value[0]) is float and type(value[1][0]) is np.ndarray
+    assert (
+        says(grading.numbers, "f", value[2], ())
+        == "f should return real numbers, not <class 'object'>"
+    )
+
+
+def test_time_is_that_of_computing_and_waiting(monkeypatch):
+    """An answer that computes, one that waits, and one that catches what stops it are all stopped."""
+    monkeypatch.setattr(grading, "CALL_SECONDS", 0.3)
+    monkeypatch.setattr(grading, "_restore", grading._pin())
+
+    def computes():
+        while True:
+            pass
+
+    def waits():
+        time.sleep(60)
+
+    def catches():
+        for _ in range(10**9):
+            try:
+                time.sleep(1)
+            except BaseException:
+                return 1.0
+
+    for answer in (computes, waits, catches):
+        begun = time.monotonic()
+        assert (
+            says(grading.call, {"f": answer}, "f")
+            == "f did not finish in 0.3 s: does its loop end?"
+        )
+        assert says(grading.call, {"f": answer}, "f")  # not waited for again
+        assert time.monotonic() - begun < 30
+    assert grading.call({"f": lambda: 2.0}, "f") == 2
+
+
+def test_what_grading_needs_is_put_back():
+    """An answer that replaces a function of the grader or of NumPy is told so, and the function is back."""
+    for module, name in ((grading, "compare"), (np, "abs"), (np.linalg, "inv")):
+        kept = getattr(module, name)
+
+        def replaces(module=module, name=name):
+            vars(module)[name] = lambda *given, **more: 0.0
+            return 0.0
+
+        assert (
+            says(grading.call, {"f": replaces}, "f")
+            == f"f changes {module.__name__}.{name}, which grading needs"
+        )
+        assert getattr(module, name) is kept
+
+
+def test_an_answer_must_not_turn_off_what_watches():
+    """An answer that ends the watch is told so."""
+
+    def unwatched():
+        sys.setprofile(None)
+        return 1.0
+
+    assert says(grading.call, {"f": unwatched}, "f") == "f turns off what watches over it"
+
+
+@pytest.mark.parametrize(
+    "invert",
+    [
+        "np.linalg.inv(M)",
+        "inv(M)",
+        "scipy.linalg.inv(M)",
+        "np.linalg.matrix_power(M, -1)",
+        "scipy.linalg.lu_factor(M)[0]",
+    ],
+)
+def test_a_large_inverse_is_seen_however_it_is_imported(invert):
+    """The size of a matrix that is inverted or factorized counts, and not the name by which it was."""
+    names: dict = {}
+    exec(
+        f"import numpy as np\nimport scipy.linalg\nfrom numpy.linalg import inv\ndef f(M): return {invert}",
+        names,
+    )
+    M = np.eye(7) * 2
+    assert grading.call(names, "f", M, largest=7).shape == (7, 7)
+    assert (says(grading.call, names, "f", M, largest=6) or "").endswith("for a matrix of size 7")
+
+
+# ---- Sealed results ----
+@pytest.mark.parametrize("size", [(), (2,), (6, 6)])
+def test_a_seal_opens_for_its_result_alone(size):
+    """A sentence is read with the result that it describes, up to rounding, and with no other."""
+    rng = np.random.default_rng(5)
+    for scale in (1e-6, 1.0, 1e6):
+        result = scale * rng.standard_normal(size)
+        seal = json.loads(json.dumps(grading.sealed(result, "the gains are missing: ∂")))
+        assert grading.unsealed(result, seal) == "the gains are missing: ∂"
+        assert grading.unsealed(result * (1 + 1e-9), seal) == "the gains are missing: ∂"
+        assert grading.unsealed(result * 1.001, seal) is None
+        assert grading.unsealed(-result, seal) is None
+        assert "gains" not in json.dumps(seal)
+
+
+@pytest.mark.parametrize("name", ["1-fixed-points", "2-gradient", "3-rules", "4-comparison"])
+def test_practice_gives_no_result_and_no_sentence_away(name):
+    """What students have of a practice instance is its arguments; and there is one for most questions."""
+    content = json.loads(
+        (direct.ROOT / "dist" / "student" / name / "practice.json").read_text(encoding="utf-8")
+    )
+    questions = direct.questions(name)
+    assert set(questions) - set(content) <= {"run", "one_run"}
+    for instances in content.values():
+        for instance in instances:
+            assert set(instance) == {"label", "calls", "shape", "inverse", "want", "slips"}
+            for seal in [instance["want"], *instance["slips"]]:
+                assert set(seal) == {"shape", "unit", "left", "mark", "text"}
+                assert all(0 <= left < seal["unit"] for left in seal["left"])
