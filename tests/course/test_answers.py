@@ -10,7 +10,7 @@ from tests.course import copying, direct
 from tests.course.mistakes import BORROWED, MISTAKES
 
 SETS = sorted(MISTAKES)
-FEW = range(3)
+FEW = range(2)
 MANY = pytest.param(range(100), marks=pytest.mark.slow, id="100 seeds")
 # An experiment takes seconds, and what it draws decides only which of its runs is repeated.
 ONCE = {"one_run"}
@@ -34,7 +34,7 @@ def grades(name, question, source, seeds, instances=None):
             yield seed, direct.grade(name, question, names, seed, instances)
 
 
-@pytest.mark.parametrize("seeds", [pytest.param(FEW, id="3 seeds"), MANY])
+@pytest.mark.parametrize("seeds", [pytest.param(FEW, id="2 seeds"), MANY])
 @pytest.mark.parametrize("name", SETS)
 def test_right_answers_lose_nothing(name, seeds, folder):
     """The instructor's answers, and others' with loops and lists, pass every test, also those of practice."""
@@ -44,7 +44,7 @@ def test_right_answers_lose_nothing(name, seeds, folder):
                 assert result == (0, [], []), f"seed {seed}, {question}: {result}\n{source}"
 
 
-@pytest.mark.parametrize("seeds", [pytest.param(FEW, id="3 seeds"), MANY])
+@pytest.mark.parametrize("seeds", [pytest.param(FEW, id="2 seeds"), MANY])
 @pytest.mark.parametrize("name", SETS)
 def test_planted_mistakes(name, seeds, folder):
     """Each loses the same points at every seed, and is told what it is by every grading and in practice."""

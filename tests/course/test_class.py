@@ -16,7 +16,7 @@ from tests.course.notebooks import ROOT, code_cell, mended, notebook, points_of,
 
 NAME = "1-fixed-points"
 FULL, WORDS = points_of(NAME)
-LIMITS = {"GRADING_CALL_SECONDS": "4", "GRADING_CELL_SECONDS": "12"}
+LIMITS = {"GRADING_CALL_SECONDS": "3", "GRADING_CELL_SECONDS": "8"}
 
 
 def instructor(**answers):
