@@ -5,7 +5,8 @@ holds one, or a folder that does. Writes into ``--output`` (by default ``grades`
 
     grades.csv          a row per submission, under its path: points for each question, sum, seed, remark
     <submission>.txt    what each failed test says: feedback to hand back
-    written.md          the answers in words, question by question, to grade with the instructor's rubric
+    written.md          the answers in words, question by question, to grade with the instructor's rubric; at
+                        its end each submission's figures
 
 What cannot be graded has no points, not 0, and the remark says why; so does the terminal. A remark that
 begins with "look at" names what tests cannot judge: code that mentions what grades it.
@@ -17,6 +18,7 @@ The code that students submit runs as you: for people you do not know, use Grade
 """
 
 import argparse
+import base64
 import csv
 import difflib
 import hashlib
@@ -173,13 +175,14 @@ def grade(submission, autograder, about, seconds, seed):
     -------
     dict
         "points": {question: points}, or None if it was not graded; "feedback" and "remark": texts;
-        "words": {question: text}.
+        "words": {question: text}; "figures": [bytes].
     """
-    result = {"points": None, "feedback": "", "words": {}, "remark": ""}
+    result = {"points": None, "feedback": "", "words": {}, "figures": [], "remark": ""}
     try:
         notebook, beside = find(submission)
         kept, out = usable(beside)
         result["words"], missing = words(notebook, about)
+        result["figures"] = figures(notebook)
         remarks = [f"look at: {doubt}" for doubt in [suspicions(notebook, about)] if doubt]
         remarks += [f"look at: left out {', '.join(out)}"] if out else []
         remarks += [f"no answer found to {', '.join(missing)}"] if missing else []
@@ -313,6 +316,13 @@ def words(notebook, about):
     return answers, [question for question in about["words"] if question not in answers]
 
 
+def figures(notebook):
+    """Return the figures that a notebook was handed in with, as the bytes of PNG files, in order."""
+    outputs = [out for cell in notebook.cells for out in cell.get("outputs", [])]
+    texts = [out.get("data", {}).get("image/png", "") for out in outputs]
+    return [base64.b64decode("".join(text)) for text in texts if text]
+
+
 def marks(table, about, names):
     """Return the points for words in a table, {submission: {question: points}}; stop if any is wrong."""
     wrong, given = [], {}
@@ -432,6 +442,15 @@ def main():
             f"# {heading}\n\n`{question}`, at most {about['words'][question]:g} points\n\n"
             + "\n".join(texts)
         )
+    drawn = []
+    for name, result in graded.items():
+        for number, figure in enumerate(result["figures"], 1):
+            path = options.output / f"{name}-{number}.png"
+            path.write_bytes(figure)
+            drawn.append(
+                f"## {name}, figure {number}\n\n![]({path.relative_to(options.output).as_posix()})\n"
+            )
+    pages += ["# Figures\n\n" + "\n".join(drawn)] if drawn else []
     (options.output / "written.md").write_text("\n".join(pages), encoding="utf-8")
 
     failed = {name: result["remark"] for name, result in graded.items() if result["points"] is None}

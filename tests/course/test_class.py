@@ -9,6 +9,7 @@ import subprocess
 import zipfile
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from tests.course import direct
@@ -470,8 +471,6 @@ def test_right_marks_are_read(about, tmp_path):
 
 def test_words_in_added_cells_are_found(about):
     """An answer in words may take several cells, also of code; an untouched one is named as missing."""
-    import nbformat
-
     content = notebook("student", NAME)
     place = next(
         k for k, cell in enumerate(content["cells"]) if "## 9. In words" in "".join(cell["source"])
@@ -488,6 +487,15 @@ def test_words_in_added_cells_are_found(about):
         for part in ("First part.", "Second part.", "print(2 + 2)")
     )
     assert missing == ["written-flag", "written-exits"]
+
+
+def test_figures_are_found():
+    """A figure that a notebook was handed in with is kept for who reads its words."""
+    content = at(3, "plt.plot([1, 2])")
+    png = nbformat.v4.new_output("display_data", {"image/png": "iVBORw0KGgo=\n"})
+    content["cells"][3]["outputs"] = [png]
+    found = direct.module("grade").figures(nbformat.reads(json.dumps(content), 4))
+    assert found == [b"\x89PNG\r\n\x1a\n"]
 
 
 def test_a_submission_is_known_by_its_path():
