@@ -81,12 +81,17 @@ def sizes(*shapes):
     yield from zip(fresh(len(shapes)), shapes, strict=True)
 
 
-def with_eigenvalues(rng, real, pair):
-    """Return a random matrix with these real eigenvalues and the complex pair a ± ib, for pair = (a, b)."""
+def with_eigenvalues(rng, real, pair, above=0.0):
+    """Return a random matrix with these real eigenvalues and the complex pair a ± ib, for pair = (a, b).
+
+    ``above`` stands above the diagonal of its triangular form; where it is large, norms say nothing.
+    """
     a, b = pair
-    core = np.diag([*real, a, a])
+    core = np.diag([*real, a, a]) + above * np.triu(np.ones((len(real) + 2,) * 2), 1)
     core[-2, -1], core[-1, -2] = -b, b
     S = np.eye(len(core)) + 0.3 * rng.uniform(-1, 1, core.shape) / len(core) ** 0.5
+    if above:
+        S, _ = np.linalg.qr(S)
     return S @ core @ np.linalg.inv(S)
 
 
