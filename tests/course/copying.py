@@ -61,7 +61,7 @@ def parameters(name, question):
 
 def given(names, args):
     """Return the names that an answer has at hand: its arguments, and their sizes."""
-    known = dict(zip(names, args, strict=False)) | {"np": np}
+    known: dict = dict(zip(names, args, strict=False)) | {"np": np}
     arrays = [a for a in args if isinstance(a, np.ndarray)]
     if arrays:
         known |= {"n": arrays[0].shape[-1], "I": np.eye(arrays[0].shape[-1])}
@@ -209,7 +209,7 @@ def letters(names, args):
     if np.ndim(space.get("W", 0)) == 2 and len(set(np.shape(space["W"]))) == 1:
         space["B"] = np.eye(len(space["W"])) - space["W"]
         space["A"] = np.linalg.inv(space["B"])
-    if np.ndim(space.get("g")) == 1:
+    if np.ndim(space.get("g", 0)) == 1:
         space["G"] = np.diag(space["g"])
     return space
 

@@ -4,6 +4,7 @@ import ast
 import json
 import re
 import sys
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +18,7 @@ class Test(NamedTuple):
     name: str
     points: int
     hidden: bool
-    function: object
+    function: Callable
 
 
 @cache
@@ -35,12 +36,19 @@ def text(name):
     return (ROOT / "assignments" / f"{name}.md").read_text(encoding="utf-8")
 
 
+def search(pattern, source, flags=0):
+    """Return the first group of a pattern that a text must hold."""
+    found = re.search(pattern, source, flags)
+    assert found, pattern
+    return found[1]
+
+
 @cache
 def questions(name):
     """Return {question: (cells of the answer, tests)} of the questions in code of a set."""
     found = {}
     for part in text(name).split("# BEGIN QUESTION\n")[1:]:
-        key = re.match(r"name: (\S+)", part)[1]
+        key = search(r"name: (\S+)", part)
         before, _, after = part.partition("# BEGIN TESTS")
         cells = re.findall(r"^```\{code-cell\}\n(.*?)^```$", before, re.M | re.S)
         tests = []
@@ -49,8 +57,8 @@ def questions(name):
         ):
             names: dict = {}
             exec(compile(source, f"{name}:{key}", "exec"), names)
-            test = re.search(r"def (\w+)", source)[1]
-            worth = int(re.search(r"points: (\d+)", settings)[1])
+            test = search(r"def (\w+)", source)
+            worth = int(search(r"points: (\d+)", settings))
             tests.append(Test(test, worth, "hidden: true" in settings, names[test]))
         if tests:
             found[key] = cells, tests
@@ -74,9 +82,7 @@ def styles(name):
 
 def notebook(name, question, source):
     """Return the names of a notebook in which ``source`` stands where the question's answer should."""
-    preamble = re.search(
-        r"^```\{code-cell\}\n:deletable.*?\n\n(.*?)^```$", text(name), re.M | re.S
-    )[1]
+    preamble = search(r"^```\{code-cell\}\n:deletable.*?\n\n(.*?)^```$", text(name), re.M | re.S)
     cells = [preamble, solution(name, question), source]
     if question == "one_run":  # its answer is more than a function
         cells.insert(2, questions(name)["run"][0][0])

@@ -11,7 +11,7 @@ from tests.course.mistakes import BORROWED, MISTAKES
 
 SETS = sorted(MISTAKES)
 FEW = range(2)
-MANY = pytest.param(range(100), marks=pytest.mark.slow, id="100 seeds")
+MANY = pytest.param(range(100), marks=[pytest.mark.slow, pytest.mark.timeout(3600)], id="100 seeds")
 # An experiment takes seconds, and what it draws decides only which of its runs is repeated.
 ONCE = {"one_run"}
 

@@ -383,7 +383,10 @@ def rows(folder):
 
 @pytest.mark.parametrize(
     "things",
-    [pytest.param(FEW, id="13"), pytest.param(FEW | MANY, id="40", marks=pytest.mark.slow)],
+    [
+        pytest.param(FEW, id="13"),
+        pytest.param(FEW | MANY, id="40", marks=[pytest.mark.slow, pytest.mark.timeout(3600)]),
+    ],
 )
 def test_every_row_is_what_it_should_be(things, tmp_path):
     """One command grades the whole class: each has its points and its words, or is named with the reason."""
