@@ -129,7 +129,7 @@ def usable(beside):
 
     Nothing may stand in for what the autograder brings, or for an installed module.
     """
-    kept, out = {}, []
+    brought, left_out = {}, []
     for name, content in beside.items():
         top = PurePosixPath(name).parts[0]
         if top in (
@@ -145,10 +145,10 @@ def usable(beside):
         if (top.endswith(".py") or "/" in name) and (
             module == "otter" or importlib.util.find_spec(module)
         ):
-            out.append(name)
+            left_out.append(name)
         elif not name.endswith((".py.zip", ".zip")):
-            kept[name] = content
-    return kept, out
+            brought[name] = content
+    return brought, left_out
 
 
 def suspicions(notebook, about):
@@ -180,14 +180,14 @@ def grade(submission, autograder, about, seconds, seed):
     result = {"points": None, "feedback": "", "words": {}, "figures": [], "remark": ""}
     try:
         notebook, beside = find(submission)
-        kept, out = usable(beside)
+        brought, left_out = usable(beside)
         result["words"], missing = words(notebook, about)
         result["figures"] = figures(notebook)
         remarks = [f"look at: {doubt}" for doubt in [suspicions(notebook, about)] if doubt]
-        remarks += [f"look at: left out {', '.join(out)}"] if out else []
+        remarks += [f"look at: left out {', '.join(left_out)}"] if left_out else []
         remarks += [f"no answer found to {', '.join(missing)}"] if missing else []
         result["remark"] = "; ".join(remarks)
-        tests = run(notebook, kept, autograder, about, seconds, seed)
+        tests = run(notebook, brought, autograder, about, seconds, seed)
         result["points"] = points(tests, about)
         result["feedback"] = feedback(tests)
     except NotGraded as error:

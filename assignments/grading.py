@@ -431,7 +431,7 @@ _OF_THE_NOTEBOOK = set("exit quit input print display get_ipython".split())
 def _pin():
     """Return a function that puts back what tests need, and returns the names of what had been changed."""
     this = sys.modules[__name__]
-    kept = [
+    pinned = [
         (module, name, value)
         for module in (this, np, np.linalg, builtins)
         for name, value in vars(module).items()
@@ -441,7 +441,7 @@ def _pin():
 
     def restore():
         this._restore, changed = restore, []
-        for module, name, value in kept:
+        for module, name, value in pinned:
             if vars(module).get(name) is not value:
                 setattr(module, name, value)
                 changed.append(f"{module.__name__}.{name}")

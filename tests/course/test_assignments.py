@@ -71,9 +71,9 @@ def graded(request, tmp_path_factory):
     return name, grade(name, submissions, tmp_path_factory.mktemp(name))
 
 
-def said(told, question):
+def part_of(text, question):
     """Return the part of a feedback that belongs to a question."""
-    (part,) = re.findall(rf"^{question}: .*(?:\n    .*)*", told, re.M)
+    (part,) = re.findall(rf"^{question}: .*(?:\n    .*)*", text, re.M)
     return part
 
 
@@ -90,19 +90,19 @@ def test_other_styles_lose_nothing(graded):
     """Right answers with loops, lists and inverses get every point that the question is for."""
     name, results = graded
     code, _ = points_of(name)
-    points, _, told = results["styles"]
+    points, _, text = results["styles"]
     assert set(direct.styles(name)) == set(code)
-    assert {question: points[question] for question in code} == code, told
+    assert {question: points[question] for question in code} == code, text
 
 
 def test_untouched_student_version_scores_0(graded):
     """The student version as it is handed out is graded without a crash, and gets no point."""
     name, results = graded
-    points, remark, told = results["student"]
+    points, remark, text = results["student"]
     assert remark.startswith("no answer found to ")
     assert set(points.values()) == {0}
     for question in points_of(name)[0]:
-        assert f"{question} returns nothing yet" in said(told, question)
+        assert f"{question} returns nothing yet" in part_of(text, question)
 
 
 # ---- What students must not see ----
@@ -136,19 +136,19 @@ def secrets(name):
 def test_student_version_holds_no_secret(name):
     """No line of a solution, a written answer, a rubric or a hidden test is in what students get."""
     folder = ROOT / "dist" / "student" / name
-    told = json.dumps(notebook("student", name), ensure_ascii=False).replace("\\n", "\n")
-    told = told.replace("\\\\", "\\").replace('\\"', '"')
-    told += "".join(
+    text = json.dumps(notebook("student", name), ensure_ascii=False).replace("\\n", "\n")
+    text = text.replace("\\\\", "\\").replace('\\"', '"')
+    text += "".join(
         path.read_text(encoding="utf-8") for path in [*folder.glob("*.py"), *folder.glob("*.json")]
     )
-    found = [line for block in secrets(name) for line in block if line in plain(told)]
+    found = [line for block in secrets(name) for line in block if line in plain(text)]
     assert not found
-    assert "BEGIN SOLUTION" not in told and "hidden=True" not in told
+    assert "BEGIN SOLUTION" not in text and "hidden=True" not in text
     # The instructor version has them: the comparison finds what is there.
-    told = json.dumps(notebook("instructor", name), ensure_ascii=False).replace("\\n", "\n")
-    told = told.replace("\\\\", "\\").replace('\\"', '"')
+    text = json.dumps(notebook("instructor", name), ensure_ascii=False).replace("\\n", "\n")
+    text = text.replace("\\\\", "\\").replace('\\"', '"')
     assert all(
-        line in plain(told) for block in secrets(name)[: len(points_of(name)[0])] for line in block
+        line in plain(text) for block in secrets(name)[: len(points_of(name)[0])] for line in block
     )
 
 

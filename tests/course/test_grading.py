@@ -147,7 +147,7 @@ def test_time_is_that_of_computing_and_waiting(monkeypatch):
 def test_what_grading_needs_is_put_back():
     """An answer that replaces a function of the grader or of NumPy is told so, and the function is back."""
     for module, name in ((grading, "compare"), (np, "abs"), (np.linalg, "inv")):
-        kept = getattr(module, name)
+        original = getattr(module, name)
 
         def replaces(module=module, name=name):
             vars(module)[name] = lambda *given, **more: 0.0
@@ -157,7 +157,7 @@ def test_what_grading_needs_is_put_back():
             says(grading.call, {"f": replaces}, "f")
             == f"f changes {module.__name__}.{name}, which grading needs"
         )
-        assert getattr(module, name) is kept
+        assert getattr(module, name) is original
 
 
 def test_an_answer_must_not_turn_off_what_watches():
