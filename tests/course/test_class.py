@@ -56,6 +56,17 @@ def styled():
     return instructor(**direct.styles(NAME))
 
 
+def wrong():
+    """Return a notebook with three of the planted mistakes."""
+    pieces = {
+        "jacobian": ("g[:, None] * W", "W * g"),
+        "unrest": ("f(r @ W.T", "np.tanh(r @ W.T"),
+        "is_stable": ("< 1", "< 0"),
+    }
+    sources = {name: direct.solution(NAME, name).replace(*piece) for name, piece in pieces.items()}
+    return instructor(**sources)
+
+
 NEVER = "while True:\n        try:\n            1 / 0\n        except Exception:\n            pass"
 EVIL = """\
 class Agrees(float):
@@ -113,9 +124,9 @@ FEW = {
     ),
     "ada": ({"1-fixed-points.ipynb": dumped(instructor())}, {}, "", ""),
     "bob": (
-        {"1-fixed-points (final).ipynb": dumped(notebook("student", NAME)), "notes.txt": b""},
-        ZERO,
-        "",
+        {"1-fixed-points (final).ipynb": dumped(wrong()), "notes.txt": b""},
+        {"jacobian": 0, "unrest": 0, "is_stable": 0},
+        "jacobian: the gains stand on the wrong side",
         "",
     ),
     "ends.ipynb": (
