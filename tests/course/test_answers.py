@@ -12,7 +12,7 @@ from tests.course.mistakes import BORROWED, MISTAKES
 SETS = sorted(MISTAKES)
 FEW = range(2)
 MANY = pytest.param(range(100), marks=[pytest.mark.slow, pytest.mark.timeout(3600)], id="100 seeds")
-# An experiment takes a minute, and what is drawn decides only which of its runs is repeated: one seed, and weekly.
+# An experiment takes a minute, and the seed decides only which of its runs is repeated: one, weekly.
 # Right answers to it are graded on every change, as all are, in a notebook.
 LONG = {"one_run"}
 
