@@ -320,7 +320,8 @@ def results(name: str) -> "pd.DataFrame":
     """Return a table that comes with the package as a DataFrame; needs pandas.
 
     "mnist-runs" and "mnist-curves" are what :func:`mnist` writes; "mnist-published" holds how the
-    curves of [ZR24] end; "speed-standard" is what ``make bench`` measured. Its
+    curves of [ZR24] end; "speed-standard" is what ``make bench`` measured; "cortex-runs", "cortex-curves" and
+    "cortex-probes" are what :func:`fpnotes.chapters.cortex.cortex` writes. Its
     ``attrs["made"]`` holds the lines that say how it was made.
     """
     with needs("figures", "fpnotes.chapters.reproduce.results"):
