@@ -19,10 +19,11 @@ BOOK = Path(__file__).parents[2] / "book"
 
 @pytest.fixture(scope="module")
 def page():
-    """Return what the page's code defines, up to the figure."""
+    """Return what the page's code defines, up to the map."""
     cells = [c for c in jupytext.read(BOOK / "intro.md").cells if c.cell_type == "code"]
     names = {}
-    exec(cells[0].source.replace("from myst_nb import glue", "glue = lambda *_, **__: 0"), names)
+    for cell in cells[: 1 + next(i for i, cell in enumerate(cells) if "plane = Map" in cell.source)]:
+        exec(cell.source.replace("from myst_nb import glue", "glue = lambda *_, **__: 0"), names)
     return names
 
 
