@@ -22,10 +22,12 @@ from fpnotes.optimizers import Adam, Dale, InResponse, Momentum, response_step
 from fpnotes.rules import (
     Rule,
     gradient,
+    jacobian_free,
     linearized,
     linearized_without_gains,
     natural,
     reparameterized,
+    truncated,
     without_transport,
 )
 from fpnotes.solvers import ConvergenceError, FixedPoint, solve
@@ -68,6 +70,7 @@ __all__ = [
     "distance_to_singularity",
     "fixed_point",
     "gradient",
+    "jacobian_free",
     "keep_memory",
     "linear",
     "linearized",
@@ -87,5 +90,6 @@ __all__ = [
     "sweep",
     "tanh",
     "train",
+    "truncated",
     "without_transport",
 ]

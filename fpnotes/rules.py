@@ -15,7 +15,7 @@ from typing import Protocol
 
 import numpy as np
 
-from fpnotes._inputs import square_matrix
+from fpnotes._inputs import count, square_matrix
 from fpnotes._rows import parts
 from fpnotes._steps import check_step, finite_step, linear_response, solve_unless_singular
 from fpnotes._types import ArrayLike, FloatArray, Real
@@ -26,10 +26,12 @@ from fpnotes.solvers import FixedPoint
 __all__ = [
     "Rule",
     "gradient",
+    "jacobian_free",
     "linearized",
     "linearized_without_gains",
     "natural",
     "reparameterized",
+    "truncated",
     "without_transport",
 ]
 
@@ -261,6 +263,81 @@ def without_transport(W: ArrayLike, point: FixedPoint, error: ArrayLike, lr: Rea
     """
     W, error, lr = check_step(W, point, error, lr)
     return _sum_of_outer(partial(_without_transport, W), point, error, lr)
+
+
+def jacobian_free(W: ArrayLike, point: FixedPoint, error: ArrayLike, lr: Real) -> FloatArray:
+    """Return −η Σ (Ge) rᵀ, the gradient's step with the error itself in place of the adjoint.
+
+    This is Jacobian-free backpropagation (Fung et al. 2022), :func:`truncated` with k = 0. It lowers each
+    sample's own loss, to first order and whatever the error, where every eigenvalue of ½(WG + GWᵀ) is
+    below 1. One product of (N, m) by (m, N). Book: thm-truncated.
+
+    Parameters
+    ----------
+    W, point, error, lr
+        As in :func:`gradient`; any activation.
+
+    Returns
+    -------
+    dW : (N, N) array
+
+    Raises
+    ------
+    ConvergenceError, FloatingPointError, ValueError, TypeError
+        As :func:`linearized`.
+
+    Examples
+    --------
+    >>> import fpnotes as fp
+    >>> point = fp.solve([[0.5]], [[1.0]], "linear")  # r = 2
+    >>> fp.jacobian_free(point.W, point, error=[[1.0]], lr=0.1)  # −η e r
+    array([[-0.2]])
+    """
+    return truncated(W, point, error, lr, k=0)
+
+
+def truncated(
+    W: ArrayLike, point: FixedPoint, error: ArrayLike, lr: Real, *, k: int
+) -> FloatArray:
+    """Return −η Σ (Gλₖ) rᵀ, with λₖ = e + WᵀGe + … + (WᵀG)ᵏe: the adjoint's series, cut after k products.
+
+    For k → ∞ it is :func:`gradient`'s step where the spectral radius of GW is below 1. Where it is above 1,
+    as in many stable networks, the series diverges, and λₖ is the farther off the larger k is. k products
+    of (m, N) by (N, N), and one of (N, m) by (m, N). Book: eq-truncated.
+
+    Parameters
+    ----------
+    W, point, error, lr
+        As in :func:`gradient`; any activation.
+    k : int
+        Products in the series, 0 or more.
+
+    Returns
+    -------
+    dW : (N, N) array
+
+    Raises
+    ------
+    ConvergenceError, FloatingPointError, ValueError, TypeError
+        As :func:`linearized`.
+
+    Examples
+    --------
+    >>> import fpnotes as fp
+    >>> point = fp.solve([[0.5]], [[1.0]], "linear")  # r = 2
+    >>> fp.truncated(point.W, point, error=[[1.0]], lr=0.1, k=1)  # −η (1 + 0.5) e r
+    array([[-0.3]])
+    """
+    W, error, lr = check_step(W, point, error, lr)
+    k = count("k", k, least=0)
+
+    def factors(g, r, _, e):
+        adjoint = e
+        for _ in range(k):
+            adjoint = e + (g * adjoint) @ W
+        return g * adjoint, r
+
+    return _sum_of_outer(factors, point, error, lr)
 
 
 def natural(

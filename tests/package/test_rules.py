@@ -1,6 +1,7 @@
 """The learning rules: against finite differences and their definitions, and what they refuse."""
 
 import re
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,7 +13,14 @@ from fpnotes.activations import NAMED
 from fpnotes.rules import linearized_without_gains, natural
 
 OF_LINEAR_NETWORKS = [fp.reparameterized, natural]
-OF_ALL_NETWORKS = [fp.gradient, fp.linearized, linearized_without_gains, fp.without_transport]
+OF_ALL_NETWORKS = [
+    fp.gradient,
+    fp.linearized,
+    linearized_without_gains,
+    fp.without_transport,
+    fp.jacobian_free,
+    partial(fp.truncated, k=2),
+]
 ALL_RULES = OF_ALL_NETWORKS + OF_LINEAR_NETWORKS
 
 
@@ -161,10 +169,12 @@ def test_each_rule_of_a_linear_network_against_its_definition(seed, n, m):
         linearized_without_gains: -lr * B @ D @ B,
         natural: -lr * B @ D @ np.linalg.pinv(covariance) @ B,
         fp.without_transport: -lr * B @ D @ A.T,
+        fp.jacobian_free: -lr * D @ A.T,
+        partial(fp.truncated, k=2): -lr * (np.eye(n) + W + W @ W).T @ D @ A.T,
     }
     for rule, expected in definitions.items():
         dW = rule(W, point, error, lr)
-        assert np.linalg.norm(dW - expected) <= 1e-10 * np.linalg.norm(expected), rule.__name__
+        assert np.linalg.norm(dW - expected) <= 1e-10 * np.linalg.norm(expected), rule
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -327,6 +337,30 @@ def test_an_error_of_more_samples_than_the_point_has(rule):
     W, point, error, _, _ = linear_instance(0, 4, 6)
     with pytest.raises(ValueError, match=r"error must have the shape of r, \(6, 4\), not \(7, 4\)"):
         rule(W, point, np.vstack([error, error[:1]]), 0.1)
+
+
+@pytest.mark.parametrize("activation", NAMED)
+def test_a_truncated_adjoint_lacks_the_powers_beyond_k(activation):
+    """λ − λₖ = (WᵀG)ᵏ⁺¹λ for each sample; with enough products the step is the gradient's."""
+    W, point, error, _ = problem(activation)
+    for k in (0, 1, 5):
+        short = np.zeros_like(W)
+        for r, g, e in zip(point.r, point.gain, error, strict=True):
+            back = W.T * g
+            adjoint = np.linalg.solve(np.eye(5) - back, e)
+            adjoint = adjoint - np.linalg.matrix_power(back, k + 1) @ adjoint
+            short -= 0.3 * np.outer(g * adjoint, r)
+        dW = fp.truncated(W, point, error, 0.3, k=k)
+        np.testing.assert_allclose(dW, short, rtol=1e-10, atol=1e-13)
+    whole = fp.truncated(W, point, error, 0.3, k=60)
+    np.testing.assert_allclose(whole, fp.gradient(W, point, error, 0.3), rtol=1e-7, atol=1e-10)
+
+
+@pytest.mark.parametrize("k", [-1, 1.5, "2", None])
+def test_k_must_be_a_whole_number(k):
+    W, point, error, _ = problem()
+    with pytest.raises((ValueError, TypeError), match="^k must be"):
+        fp.truncated(W, point, error, 0.1, k=k)
 
 
 def test_the_smaller_of_samples_and_neurons_is_factorized(monkeypatch):
