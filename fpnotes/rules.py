@@ -296,9 +296,7 @@ def jacobian_free(W: ArrayLike, point: FixedPoint, error: ArrayLike, lr: Real) -
     return truncated(W, point, error, lr, k=0)
 
 
-def truncated(
-    W: ArrayLike, point: FixedPoint, error: ArrayLike, lr: Real, *, k: int
-) -> FloatArray:
+def truncated(W: ArrayLike, point: FixedPoint, error: ArrayLike, lr: Real, *, k: int) -> FloatArray:
     """Return −η Σ (Gλₖ) rᵀ, with λₖ = e + WᵀGe + … + (WᵀG)ᵏe: the adjoint's series, cut after k products.
 
     For k → ∞ it is :func:`gradient`'s step where the spectral radius of GW is below 1. Where it is above 1,

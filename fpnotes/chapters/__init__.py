@@ -2,7 +2,7 @@
 
 ``figures`` draws, ``interactive`` makes a slider that works in the page, ``checks`` computes one gradient in
 independent ways, ``geodesics`` follows shortest paths in any metric, ``reproduce`` makes the published runs,
-whose tables stand in ``tables``.
+whose tables stand in ``tables``, and ``rivals`` the comparison of other learning rules.
 """
 
 from fpnotes.training import keep_memory
