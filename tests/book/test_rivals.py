@@ -329,15 +329,15 @@ def test_a_symmetrized_step_is_symmetric_and_nearest():
 
 def test_a_run_of_the_table_can_be_made_again():
     """The draw, the rule and the budget are those of the code as it stands."""
-    table = results("rivals-runs")
-    chosen = table[(table.method == "jacobian_free") & ~table.symmetric & (table.start == 0.5)]
-    row = chosen[chosen.best & (chosen.seed == 0)].squeeze()
+    chosen = "method == 'jacobian_free' and not symmetric and start == 0.5 and best and seed == 0"
+    row = results("rivals-runs").query(chosen).iloc[0]
+    rate, loss = float(row["rate"]), float(row["loss"])
     rule, own = rivals.methods(False)["jacobian_free"]
     contestant = Contestant(False, 0.5, "jacobian_free", rule, own)
     count = partial(rivals.products, nudged=False)
-    history = train(contestant.task(0), rule, row.rate, 112, progress=False, record=count)
+    history = train(contestant.task(0), rule, rate, 112, progress=False, record=count)
     assert contestant.spent(history)[-1] > rivals.BUDGET
-    assert contestant.loss(history) == pytest.approx(row.loss, rel=1e-3)
+    assert contestant.loss(history) == pytest.approx(loss, rel=1e-3)
 
 
 @pytest.mark.parametrize("best", [0.01, 0.4, 30])
