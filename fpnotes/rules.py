@@ -265,6 +265,10 @@ def without_transport(W: ArrayLike, point: FixedPoint, error: ArrayLike, lr: Rea
     return _sum_of_outer(partial(_without_transport, W), point, error, lr)
 
 
+def _jacobian_free(W, g, r, recurrent, e):
+    return g * e, r
+
+
 def jacobian_free(W: ArrayLike, point: FixedPoint, error: ArrayLike, lr: Real) -> FloatArray:
     """Return −η Σ (Ge) rᵀ, the gradient's step with the error itself in place of the adjoint.
 
@@ -293,7 +297,8 @@ def jacobian_free(W: ArrayLike, point: FixedPoint, error: ArrayLike, lr: Real) -
     >>> fp.jacobian_free(point.W, point, error=[[1.0]], lr=0.1)  # −η e r
     array([[-0.2]])
     """
-    return truncated(W, point, error, lr, k=0)
+    W, error, lr = check_step(W, point, error, lr)
+    return _sum_of_outer(partial(_jacobian_free, W), point, error, lr)
 
 
 def truncated(W: ArrayLike, point: FixedPoint, error: ArrayLike, lr: Real, *, k: int) -> FloatArray:
@@ -401,6 +406,7 @@ FACTORS = {
     "linearized": _linearized,
     "linearized_without_gains": _linearized_without_gains,
     "without_transport": _without_transport,
+    "jacobian_free": _jacobian_free,
 }
 
 

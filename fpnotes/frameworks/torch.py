@@ -44,7 +44,7 @@ def fixed_point(
         The f–I curve: "linear", "tanh", "relu", "softplus", "powerlaw", or an elementwise function of
         tensors, whose gain PyTorch finds. Tensors that the function holds, such as the parameters of a
         module, get their gradients.
-    rule : {"gradient", "linearized", "linearized_without_gains", "without_transport"}
+    rule : {"gradient", "linearized", "linearized_without_gains", "without_transport", "jacobian_free"}
         What W gets as its gradient: the gradient, or minus that rule's update in :mod:`fpnotes.rules` at η
         = 1, in which any optimizer then descends. A rule says nothing of x, nor of what f holds: they get
         the gradient under every rule, and its adjoint equation is solved where one of them requires it.

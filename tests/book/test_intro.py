@@ -22,7 +22,8 @@ def page():
     """Return what the page's code defines, up to the map."""
     cells = [c for c in jupytext.read(BOOK / "intro.md").cells if c.cell_type == "code"]
     names = {}
-    for cell in cells[: 1 + next(i for i, cell in enumerate(cells) if "plane = Map" in cell.source)]:
+    last = next(i for i, cell in enumerate(cells) if "plane = Map" in cell.source)
+    for cell in cells[: last + 1]:
         exec(cell.source.replace("from myst_nb import glue", "glue = lambda *_, **__: 0"), names)
     return names
 
