@@ -147,6 +147,7 @@ class TestBatchWithFailures:
         with pytest.raises(fp.ConvergenceError) as caught:
             fp.solve(W, x, max_steps=1, method="relaxation")
         point = caught.value.point
+        assert isinstance(point, fp.FixedPoint)
         worst = int(np.argmax(np.where(point.converged, 0, point.residual)))
         r, recurrent = point.r[worst], point.recurrent[worst]
         b = np.tanh(recurrent + x[worst]) - point.gain[worst] * recurrent
