@@ -10,8 +10,9 @@ as :func:`reparameterized` does. A rule made from another passes the attribute o
 :class:`fpnotes.optimizers.Adam`, which divides steps by their size, refuses where it is False.
 """
 
+from collections.abc import Callable
 from functools import partial, reduce
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -402,7 +403,7 @@ reparameterized.proportional_to_lr = False  # pyright: ignore[reportFunctionMemb
 
 # The two factors of a sample's update, −η left rightᵀ, for rows of gains, r, W r and the error: plain
 # arithmetic, which arrays of other libraries understand too.
-FACTORS = {
+FACTORS: dict[str, Callable[..., tuple[Any, Any]]] = {
     "linearized": _linearized,
     "linearized_without_gains": _linearized_without_gains,
     "without_transport": _without_transport,

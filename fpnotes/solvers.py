@@ -15,7 +15,7 @@ from fpnotes._batch import METHODS, Batch
 from fpnotes._certificate import Certificate, tolerance
 from fpnotes._inputs import count, rows_of, square_matrix
 from fpnotes._types import ArrayLike, BoolArray, FloatArray, IntArray, Method, OnFailure, Real
-from fpnotes.activations import Curve, as_activation, evaluate
+from fpnotes.activations import Activation, Curve, as_activation, evaluate
 from fpnotes.network import spectral_abscissa
 
 __all__ = ["ConvergenceError", "FixedPoint", "solve"]
@@ -285,7 +285,7 @@ def solve(
 
 
 @np.errstate(all="ignore")
-def failure(point, tol, f):
+def failure(point: FixedPoint, tol: float, f: Activation) -> str:
     """Say how many samples failed, how badly, and what to try."""
     residual, converged = np.ravel(point.residual), np.ravel(point.converged)
     worst = int(np.argmax(np.where(converged, -np.inf, residual)))

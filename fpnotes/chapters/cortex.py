@@ -7,20 +7,23 @@ which come with the package and are read by :func:`fpnotes.chapters.reproduce.re
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import autograd.numpy as anp
 import numpy as np
 from scipy.special import erf
 
 from fpnotes._paths import writable_folder
+from fpnotes._types import FloatArray
 from fpnotes.activations import powerlaw
 from fpnotes.chapters.reproduce import _at_least_one as at_least_one
 from fpnotes.chapters.reproduce import made, write
 from fpnotes.network import spectral_abscissa
 from fpnotes.optimizers import Adam, Dale
 from fpnotes.rules import gradient, linearized, linearized_without_gains, without_transport
-from fpnotes.solvers import solve
+from fpnotes.solvers import FixedPoint, solve
 from fpnotes.sweeps import sweep
 from fpnotes.tasks import Task
 
@@ -56,13 +59,13 @@ RATES = {
 }
 
 
-def distance(a, b):
+def distance(a: Any, b: Any) -> Any:
     """Return the distance of places on the ring, broadcast against one another."""
     apart = np.abs(a - b) % N_E
     return np.minimum(apart, N_E - apart)
 
 
-def stimulus(contrast, size, center):
+def stimulus(contrast: Any, size: Any, center: Any) -> FloatArray:
     """Return the input to every neuron, (30,), from a patch of some contrast and diameter.
 
     It is 5 times the contrast well within the patch, and falls off at its border over a length of about 1.
@@ -71,7 +74,7 @@ def stimulus(contrast, size, center):
     return 2.5 * contrast * (erf(size / 2 + apart) + erf(size / 2 - apart))
 
 
-def target(contrast, size):
+def target(contrast: Any, size: Any) -> Any:
     """Return the rate that a neuron in the middle of a patch is to learn; book: eq-cortex-target.
 
     Contrast and size may be arrays, broadcast against one another.
@@ -81,7 +84,7 @@ def target(contrast, size):
     return 5 * contrast**2 * center / (0.25 + 2.5 * contrast**2 * surround)
 
 
-def recorded(contrasts, sizes):
+def recorded(contrasts: Any, sizes: Any) -> Any:
     """Return inputs and targets, (m, 30) each, of every contrast and size at each recorded neuron.
 
     A target is 0 for a neuron that is not recorded. The center changes fastest, then the size.
@@ -93,13 +96,13 @@ def recorded(contrasts, sizes):
     return x, y
 
 
-def misfit(r, y):
+def misfit(r: Any, y: Any) -> Any:
     """Return the loss Σ (r − y)²/y over Σ y, both over recorded neurons; book: eq-cortex-loss."""
     seen = y > 0
     return anp.sum(anp.where(seen, (r - y) ** 2 / anp.where(seen, y, 1.0), 0.0)) / anp.sum(y)
 
 
-def student(seed):
+def student(seed: int) -> Task:
     """Return the task of a network with weak, local, random weights that obey Dale's law."""
     rng = np.random.default_rng(seed)
     # Mean weights to a neuron from all of a population, a fifth of those in Hennequin et al. 2018.
@@ -108,10 +111,11 @@ def student(seed):
     for kind in (0, 1):
         near[:, KIND == kind] /= near[:, KIND == kind].sum(axis=1, keepdims=True)
     factors = rng.lognormal(-0.045, 0.3, near.shape)  # of mean 1
-    return Task(SIGNS * total * near * factors, *recorded(CONTRASTS, SIZES), misfit, CURVE)
+    x, y = recorded(CONTRASTS, SIZES)
+    return Task(SIGNS * total * near * factors, x, y, misfit, CURVE)
 
 
-def growth(W, gain, slowness):
+def growth(W: FloatArray, gain: FloatArray, slowness: float) -> Any:
     """Return the largest growth rate of a small push in units of 1/τ, shape (...).
 
     It is the largest real part of an eigenvalue of T⁻¹(GW − I): below 0 where the fixed point is stable when
@@ -122,12 +126,12 @@ def growth(W, gain, slowness):
     return np.linalg.eigvals(pace[:, None] * jacobian).real.max(axis=-1)
 
 
-def alone(W, gain):
+def alone(W: FloatArray, gain: FloatArray) -> Any:
     """Return the spectral abscissa of G_E W_EE, shape (...): above 1, inhibition stabilizes the network."""
     return spectral_abscissa(W[:N_E, :N_E], gain[..., :N_E])
 
 
-def answer(W, gain):
+def answer(W: FloatArray, gain: FloatArray) -> Any:
     """Return how the mean rates of both populations answer a small uniform input to inhibition, (..., 2).
 
     The answer of all neurons is (I − GW)⁻¹G u, which needs no G⁻¹: a silent neuron has no gain.
@@ -137,7 +141,7 @@ def answer(W, gain):
     return np.stack([dr[..., :N_E].mean(axis=-1), dr[..., N_E:].mean(axis=-1)], axis=-1)
 
 
-def watch(task, W, point):
+def watch(task: Task, W: FloatArray, point: FixedPoint) -> dict[str, Any]:
     """Measure a network during training, over the stimuli that it is trained on.
 
     Returns
@@ -156,7 +160,7 @@ def watch(task, W, point):
     }
 
 
-def probe(W):
+def probe(W: FloatArray) -> Any:
     """Yield a row for every contrast and size, those of training among them: means over recorded neurons."""
     x, y = recorded(PROBE_CONTRASTS, PROBE_SIZES)
     point = solve(W, x, CURVE, on_failure="ignore", tol=1e-6)
@@ -177,13 +181,13 @@ def probe(W):
             yield {"contrast": contrast, "size": size, **values}
 
 
-def slowest(W, gain):
+def slowest(W: FloatArray, gain: FloatArray) -> Any:
     """Return the slowest inhibition of SLOWNESS at which every sample's fixed point is stable, or 0."""
     bearable = [slowness for slowness in SLOWNESS if growth(W, gain, slowness).max() < 0]
     return max(bearable, default=0)
 
 
-def agreement(rule, task, W, point):
+def agreement(rule: Any, task: Task, W: FloatArray, point: FixedPoint) -> Any:
     """Return ‖∇J‖_F, and the cosine of the angle between a rule's small clipped step and −∇J.
 
     Of Adam it is that of the rule within, before anything was remembered. NaN without a fixed point.
@@ -198,7 +202,7 @@ def agreement(rule, task, W, point):
     return length / 1e-7, np.sum(step * downhill) / (np.linalg.norm(step) * length)
 
 
-def best(runs):
+def best(runs: Any) -> Any:
     """Return ``{rule: rate}``: of the rates at which all draws stay stable, that of least median loss.
 
     Parameters
@@ -221,7 +225,7 @@ def best(runs):
     return chosen
 
 
-def cortex(out, *, workers=2, progress=True):
+def cortex(out: Any, *, workers: int = 2, progress: bool = True) -> None:
     """Run what the chapter shows, and write its tables into a folder.
 
     All rules and rates are trained for STEPS steps. Then each rule whose median loss has come below 0.1 is
@@ -333,7 +337,7 @@ def _curve(history):
         yield {"loss": history.loss[step], **values}
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> None:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(prog="python -m fpnotes.chapters.cortex", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder for runs and tables")

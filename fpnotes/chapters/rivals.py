@@ -14,12 +14,13 @@ import itertools
 import math
 import operator
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.optimize import brentq
@@ -27,6 +28,7 @@ from scipy.optimize import brentq
 from fpnotes._batch import RELAX_FIRST, THEN_ANDERSON
 from fpnotes._paths import writable_folder
 from fpnotes._steps import check_step
+from fpnotes._types import FloatArray, Real
 from fpnotes.chapters.reproduce import made, settling_times, write
 from fpnotes.rules import (
     gradient,
@@ -36,9 +38,10 @@ from fpnotes.rules import (
     truncated,
     without_transport,
 )
-from fpnotes.solvers import solve
+from fpnotes.solvers import FixedPoint, solve
 from fpnotes.sweeps import sweep
 from fpnotes.tasks import Task, mean_squared_error
+from fpnotes.training import History
 
 N, M = 40, 60
 SEEDS = range(5)
@@ -55,7 +58,7 @@ FIRST_RATES = (0.25, 0.5, 1.0)
 # ---- Rules ----
 
 
-def nudge(point, error, nu, **solver):
+def nudge(point: FixedPoint, error: FloatArray, nu: float, **solver: Any) -> FixedPoint:
     """Return the fixed points r_ν of a network whose mean squared error pulls at its rates.
 
     They solve r = f(W r + x − ν ∇L(r)) with L = |r − y|², which is the network of weights W − 2νI and
@@ -86,7 +89,9 @@ def nudge(point, error, nu, **solver):
     return solve(W, x, "tanh", r0=point.r, **solver)
 
 
-def equilibrium_propagation(W, point, error, lr, *, nu=NUDGE):
+def equilibrium_propagation(
+    W: FloatArray, point: FixedPoint, error: FloatArray, lr: Real, *, nu: float = NUDGE
+) -> FloatArray:
     """Return η/(4νm) Σ (r₊r₊ᵀ − r₋r₋ᵀ), with r₊ and r₋ the fixed points nudged by ν and −ν.
 
     For symmetric W it is −η times the gradient on symmetric matrices, up to O(ν²). Sources: Scellier & Bengio
@@ -97,7 +102,9 @@ def equilibrium_propagation(W, point, error, lr, *, nu=NUDGE):
     return lr / (4 * nu * len(point.r)) * (toward.T @ toward - away.T @ away)
 
 
-def nudged_forward(W, point, error, lr, *, nu=NUDGE):
+def nudged_forward(
+    W: FloatArray, point: FixedPoint, error: FloatArray, lr: Real, *, nu: float = NUDGE
+) -> FloatArray:
     """Return η/(2νm) Σ (r₊ − r₋) rᵀ, equilibrium propagation for weights that are not symmetric.
 
     It tends to −η Σ (Ae) rᵀ, where the gradient has Aᵀe. Source: Scellier et al. 2018; book: eq-asymmetric.
@@ -107,7 +114,9 @@ def nudged_forward(W, point, error, lr, *, nu=NUDGE):
     return lr / (2 * nu * len(point.r)) * (toward - away).T @ point.r
 
 
-def penalized(W, point, error, lr, *, strength):
+def penalized(
+    W: FloatArray, point: FixedPoint, error: FloatArray, lr: Real, *, strength: float
+) -> FloatArray:
     """Return −η times the gradient of J + (γ/m) Σ ‖GW‖_F², for tanh neurons.
 
     The gains move with the rates, which acts as a further error; the weights decay. Source of the penalty:
@@ -121,7 +130,14 @@ def penalized(W, point, error, lr, *, strength):
     return gradient(W, point, error + strength * pull, lr) - lr * strength * decay
 
 
-def symmetrized(W, point, error, lr, *, rule):
+def symmetrized(
+    W: FloatArray,
+    point: FixedPoint,
+    error: FloatArray,
+    lr: Real,
+    *,
+    rule: Callable[..., FloatArray],
+) -> FloatArray:
     """Return a rule's step projected on the symmetric matrices."""
     step = rule(W, point, error, lr)
     return (step + step.T) / 2
@@ -131,7 +147,7 @@ def symmetrized(W, point, error, lr, *, rule):
 
 
 @lru_cache(maxsize=64)
-def imitation(seed, start, symmetric):
+def imitation(seed: int, start: float, symmetric: bool) -> Task:
     """Return the task of a student that learns to answer as a teacher does.
 
     Weights of both are Gaussian, symmetric or not, and scaled so that the largest spectral abscissa of GW
@@ -148,17 +164,18 @@ def imitation(seed, start, symmetric):
     return Task(student, x, solve(teacher, x).r, mean_squared_error, "tanh")
 
 
-def scaled(W, x, abscissa):
+def scaled(W: FloatArray, x: FloatArray, abscissa: float) -> FloatArray:
     """Return W times the number that gives the network of tanh neurons this largest spectral abscissa."""
 
     def excess(scale):
         return solve(scale * W, x).spectral_abscissa.max() - abscissa
 
     most = next(scale for scale in 0.5 * 1.5 ** np.arange(8) if excess(scale) > 0)
-    return brentq(excess, 0.1, most, xtol=1e-3) * W
+    found: Any = brentq(excess, 0.1, most, xtol=1e-3)
+    return found * W
 
 
-def methods(symmetric):
+def methods(symmetric: bool) -> dict[str, Any]:
     """Return {name: (rule, products of a step beyond the solve)} of an arena."""
     adjoint = N / 3 + 1  # factorize, and substitute twice
     rules = {
@@ -181,7 +198,7 @@ def methods(symmetric):
     return {**rules, "nudged": (nudged_forward, 1)}
 
 
-def products(task, W, point, *, nudged):
+def products(task: Task, W: FloatArray, point: FixedPoint, *, nudged: bool) -> Any:
     """Return the products that a step's solves take, as ``train`` records them."""
     points = [point]
     if nudged:
@@ -191,7 +208,7 @@ def products(task, W, point, *, nudged):
     return {"products": sum(evaluations(p.steps).mean() for p in points) + len(points) - 1}
 
 
-def evaluations(steps):
+def evaluations(steps: Any) -> Any:
     """Return the products that ``solve`` takes for so many steps: one each, until it turns to Newton's."""
     newton = np.maximum(steps - RELAX_FIRST - THEN_ANDERSON, 0)
     return steps + newton * N / 3
@@ -211,15 +228,15 @@ class Contestant:
     own: float
 
     @property
-    def row(self):
+    def row(self) -> dict[str, Any]:
         """What its rows of the tables begin with."""
         return {"symmetric": self.symmetric, "start": self.start, "method": self.method}
 
-    def task(self, seed):
+    def task(self, seed: int) -> Task:
         """Return what is learned in a draw."""
         return imitation(seed, self.start, self.symmetric)
 
-    def train(self, rates, folder, executor):
+    def train(self, rates: Any, folder: Any, executor: Any) -> dict[float, Any]:
         """Return {rate: runs, one for each draw}."""
         phases = 3 if self.method == "nudged" else 1
         found = sweep(
@@ -236,25 +253,25 @@ class Contestant:
             raise KeyboardInterrupt
         return {rate: [run for (_, lr, _), run in found.items() if lr == rate] for rate in rates}
 
-    def spent(self, history):
+    def spent(self, history: History) -> FloatArray:
         """Return the products spent when each loss of a run was measured."""
         solves = history.recorded["products"]
         return np.cumsum(solves) + self.own * np.arange(len(solves))
 
-    def loss(self, history):
+    def loss(self, history: History) -> float:
         """Return the loss that a run reaches within the budget, over that at the start; ∞ if it diverges."""
         cost = self.spent(history)
         if history.diverged_at is not None and cost[-1] <= BUDGET:
             return np.inf
         return history.loss[: len(cost)][cost <= BUDGET][-1] / history.loss[0]
 
-    def curve(self, history):
+    def curve(self, history: History) -> FloatArray:
         """Return the last loss measured within each of the parts of the budget, over that at the start."""
         last = np.searchsorted(self.spent(history), PARTS, side="right") - 1
         return history.loss[np.maximum(last, 0)] / history.loss[0]
 
 
-def best_rate(losses):
+def best_rate(losses: Any) -> Any:
     """Return {rate: losses, one for each draw} for every rate tried, and the best, which lies inside.
 
     ``losses(rates)`` returns such a dict; the median decides. Rates go on by factors of 2, to either side,
@@ -269,7 +286,7 @@ def best_rate(losses):
         tried |= losses([best / 2 if best == rates[0] else best * 2])
 
 
-def compare(out, *, workers=2):
+def compare(out: Any, *, workers: int = 2) -> None:
     """Run the comparison and write its two tables to the folder ``out``, where the runs are kept as well."""
     out = writable_folder("out", out)
     runs, curves = [], []
@@ -300,7 +317,7 @@ def compare(out, *, workers=2):
     write(out / "rivals-curves.csv", made("fpnotes.chapters.rivals"), curves)
 
 
-def contestants():
+def contestants() -> list[Any]:
     """Return every method in both arenas, at both starts."""
     return [
         Contestant(symmetric, start, name, *rule)
@@ -309,7 +326,7 @@ def contestants():
     ]
 
 
-def at_end(contestant, seed, history):
+def at_end(contestant: Contestant, seed: int, history: History) -> Any:
     """Return how long the trained network takes to settle, and its largest spectral abscissa.
 
     The first is the median over every third sample of the time, in τ, after which it stays within 1 % of its
@@ -321,7 +338,7 @@ def at_end(contestant, seed, history):
     return {"settling": np.median(times), "abscissa": point.spectral_abscissa.max()}
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> None:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(prog="python -m fpnotes.chapters.rivals", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder for runs and tables")

@@ -29,7 +29,7 @@ class Library:
     identity: Callable  # identity(n, a), (n, n), of a's dtype and on its device
     signs: Callable  # signs(b), random signs of b's shape, dtype and device, always the same
 
-    def largest(self, a):
+    def largest(self, a: Any) -> Any:
         """Return the largest modulus of every row: (m, N) → (m,)."""
         return self.xp.amax(abs(a), 1)
 

@@ -8,7 +8,9 @@ refused by JAX.
 It has been tried on processors alone. There is nothing in it that a GPU lacks, but it has not run on one.
 """
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +27,14 @@ __all__ = ["fixed_point"]
 
 
 def fixed_point(
-    W, x, activation="tanh", *, rule="gradient", r0=None, tol=None, max_steps=1000
+    W: Any,
+    x: Any,
+    activation: str | Callable[..., Any] = "tanh",
+    *,
+    rule: str = "gradient",
+    r0: Any = None,
+    tol: float | None = None,
+    max_steps: int = 1000,
 ) -> jax.Array:
     """Return the fixed point r = f(W r + x), which JAX can differentiate in reverse, compile and map.
 

@@ -13,6 +13,9 @@ For another rule it returns that rule's direction for W, with no adjoint to solv
 It has been tried on processors alone. There is nothing in it that a GPU lacks, but it has not run on one.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from fpnotes._extras import needs
@@ -30,7 +33,14 @@ CHUNK = 2_000_000
 
 
 def fixed_point(
-    W, x, activation="tanh", *, rule="gradient", r0=None, tol=None, max_steps=1000
+    W: torch.Tensor,
+    x: torch.Tensor,
+    activation: str | Callable[..., Any] = "tanh",
+    *,
+    rule: str = "gradient",
+    r0: torch.Tensor | None = None,
+    tol: float | None = None,
+    max_steps: int = 1000,
 ) -> torch.Tensor:
     """Return the fixed point r = f(W r + x), which PyTorch can differentiate once.
 
