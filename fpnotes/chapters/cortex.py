@@ -18,8 +18,7 @@ from scipy.special import erf
 from fpnotes._paths import writable_folder
 from fpnotes._types import FloatArray
 from fpnotes.activations import powerlaw
-from fpnotes.chapters.reproduce import _at_least_one as at_least_one
-from fpnotes.chapters.reproduce import made, write
+from fpnotes.chapters.reproduce import at_least_one, made, write
 from fpnotes.network import spectral_abscissa
 from fpnotes.optimizers import Adam, Dale
 from fpnotes.rules import gradient, linearized, linearized_without_gains, without_transport

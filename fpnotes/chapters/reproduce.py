@@ -14,6 +14,7 @@ import math
 import os
 import platform
 import shlex
+import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -105,6 +106,56 @@ def euler(
         raise ValueError(f"gain must return one gain per rate, {r.shape}, not {gains.shape}")
     taken = np.full(residual.shape, steps)
     return FixedPoint(r, gains, x, recurrent, W, residual, residual <= tol, taken)
+
+
+scripts_euler: Callable[..., FixedPoint] = partial(
+    euler, gain=gain_of_rate
+)  # a simulation with the gains of [ZR24]'s scripts
+
+
+def unrolled(
+    W: FloatArray,
+    point: FixedPoint,
+    error: FloatArray,
+    lr: float,
+    *,
+    activation: Curve = "tanh",
+    steps: int = 500,
+    dt: float = 0.01,
+) -> FloatArray:
+    """Return −η∇J of the loss where :func:`euler` ends, by going back through all its steps.
+
+    Where the network has not settled, this is the descent of what was computed, and
+    :func:`fpnotes.rules.gradient` is not. With r₊ = (1 − h)r + hf(Wr + x), a cotangent p₊ of r₊ gives
+    p = (1 − h)p₊ + hWᵀ(f′p₊), and W̄ = h Σ (f′p₊) rᵀ over steps and samples.
+
+    Parameters
+    ----------
+    W, point, error, lr
+        As in :func:`fpnotes.rules.gradient`; the point is :func:`euler`'s.
+    activation, steps, dt
+        Those that the point was found with.
+
+    Returns
+    -------
+    dW : (N, N) array
+    """
+    f, n = as_activation(activation), len(W)
+    x, error = point.x.reshape(-1, n), np.asarray(error).reshape(-1, n)
+    total = np.zeros_like(W)
+    for part in (slice(start, start + 64) for start in range(0, len(x), 64)):
+        states = np.zeros((steps + 1, *x[part].shape), W.dtype)
+        gains = np.empty_like(states[1:])
+        for k in range(steps):
+            z = states[k] @ W.T + x[part]
+            gains[k] = evaluate(f, f.gain, z)
+            states[k + 1] = states[k] + dt * (evaluate(f, f.f, z) - states[k])
+        p = error[part].astype(W.dtype)
+        for k in reversed(range(steps)):
+            gains[k] *= dt * p
+            p = (1 - dt) * p + gains[k] @ W
+        total += gains.reshape(-1, n).T @ states[:-1].reshape(-1, n)
+    return -lr * total
 
 
 def settling_times(
@@ -294,11 +345,31 @@ def _curve(history):
 
 def made(module: str = "fpnotes.chapters.reproduce") -> list[str]:
     """Return the lines that say how, when and with what a module made a table."""
-    packages = ", ".join(f"{name} {version(name)}" for name in ("fpnotes", "numpy", "scipy"))
+    packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "scipy"))
     return [
         shlex.join(["python", "-m", module, *sys.argv[1:]]),
-        f"{datetime.date.today()}, Python {platform.python_version()}, {packages}",
+        f"{datetime.date.today()}, fpnotes {version('fpnotes')}{_commit()}, "
+        f"Python {platform.python_version()}, {packages}",
     ]
+
+
+def _commit():
+    """Return the commit of the checkout that this package lies in, in words; empty outside of one."""
+    git = [
+        "git",
+        "-C",
+        str(Path(__file__).parent),
+        "describe",
+        "--always",
+        "--dirty",
+        "--exclude=*",
+    ]
+    try:
+        found = subprocess.run(git, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    name, _, dirty = found.stdout.strip().partition("-")
+    return f" at commit {name}{' with changes' * bool(dirty)}"
 
 
 def write(
@@ -319,9 +390,7 @@ def write(
 def results(name: str) -> "pd.DataFrame":
     """Return a table that comes with the package as a DataFrame; needs pandas.
 
-    "mnist-runs" and "mnist-curves" are what :func:`mnist` writes; "mnist-published" holds how the
-    curves of [ZR24] end; "speed-standard" is what ``make bench`` measured; "cortex-runs", "cortex-curves" and
-    "cortex-probes" are what :func:`fpnotes.chapters.cortex.cortex` writes. Its
+    The tables, and what made each of them, are listed in the folder's README. The DataFrame's
     ``attrs["made"]`` holds the lines that say how it was made.
     """
     with needs("figures", "fpnotes.chapters.reproduce.results"):
@@ -340,7 +409,7 @@ def results(name: str) -> "pd.DataFrame":
     return table
 
 
-def _at_least_one(text):
+def at_least_one(text: str) -> int:
     """Return the whole number that an option of the command line gives."""
     number = int(text) if text.isdecimal() else 0
     if number < 1:
@@ -357,10 +426,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command = commands.add_parser("mnist", help="train on handwritten digits: 60 runs, hours")
     command.add_argument("--out", type=Path, required=True, help="folder for runs and tables")
     command.add_argument(
-        "--seeds", type=_at_least_one, default=3, help="how many seeds, from 0 on (default: 3)"
+        "--seeds", type=at_least_one, default=3, help="how many seeds, from 0 on (default: 3)"
     )
     command.add_argument(
-        "--workers", type=_at_least_one, default=2, help="how many processes (default: 2)"
+        "--workers", type=at_least_one, default=2, help="how many processes (default: 2)"
     )
     command.add_argument("--cache", type=Path, help="folder of the four files of MNIST")
     command.add_argument(

@@ -10,8 +10,10 @@ from concurrent import futures
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import autograd.numpy as anp
 import numpy as np
 import pytest
+from autograd import grad
 
 from fpnotes.activations import Activation, linear, tanh
 from fpnotes.chapters import reproduce
@@ -22,6 +24,7 @@ from fpnotes.chapters.reproduce import (
     mnist,
     results,
     settling_times,
+    unrolled,
     watch,
     watch_euler,
     write,
@@ -83,6 +86,33 @@ def test_euler_with_the_scripts_gains_gives_the_scripts_update(seed):
     np.testing.assert_allclose(gradient(W, state, e, 0.1), update, rtol=1e-6, atol=1e-9)
     ours = gradient(W, euler(W, x), e, 0.1)
     assert np.linalg.norm(ours - update) > 0.01 * np.linalg.norm(update)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_unrolled_is_what_autograd_finds_going_back_through_the_loop(seed):
+    W, x = network(seed, m=70, scale=1.5)  # more samples than are worked on at a time
+    target = np.random.default_rng(seed).standard_normal(x.shape)
+
+    def loss(W):
+        r = 0 * x
+        for _ in range(60):
+            r = r + 0.1 * (anp.tanh(anp.dot(r, W.T) + x) - r)
+        return anp.mean((r - target) ** 2)
+
+    state = euler(W, x, steps=60, dt=0.1)
+    assert state.residual.max() > 1e-3
+    error = 2 * (state.r - target) / target.size
+    step = unrolled(W, state, error, 0.3, steps=60, dt=0.1)
+    np.testing.assert_allclose(step, -0.3 * grad(loss)(W), rtol=1e-9, atol=1e-13)
+
+
+def test_unrolled_keeps_single_precision_and_is_the_gradient_of_a_settled_network():
+    W, x = (a.astype(np.float32) for a in network(0, scale=0.3))
+    state = euler(W, x, steps=3000)
+    error = np.random.default_rng(0).standard_normal(x.shape).astype(np.float32)
+    step = unrolled(W, state, error, 1.0, steps=3000)
+    assert step.dtype == np.float32
+    np.testing.assert_allclose(step, gradient(W, state, error, 1.0), rtol=2e-3, atol=2e-4)
 
 
 def test_euler_refuses_gains_of_another_shape():
@@ -583,3 +613,15 @@ def test_the_tables_that_come_with_the_package_hold_every_run():
     assert not runs.isna().any(axis=None) and not curves.isna().any(axis=None)
     for table in (runs, curves):
         assert table.attrs["made"][0].startswith("python -m fpnotes.chapters.reproduce mnist --out")
+
+
+def test_the_published_curves_end_as_the_table_of_their_ends_says():
+    curves, ends = results("mnist-published-curves"), results("mnist-published")
+    assert len(curves) == 15 * 354 and (curves.groupby(["rule", "lr"]).size() == 354).all()
+    last = curves[curves.step >= 334].groupby(["rule", "lr"]).mean()
+    for end in ends.itertuples():
+        for name in ("train_loss", "test_loss", "train_accuracy", "test_accuracy"):
+            assert last.loc[(end.rule, end.lr), name] == pytest.approx(getattr(end, name), abs=1e-4)
+    first = curves[curves.step == 0].set_index(["rule", "lr"]).train_loss
+    for end in ends.itertuples():
+        assert first[(end.rule, end.lr)] == pytest.approx(end.first_loss, abs=1e-4)
