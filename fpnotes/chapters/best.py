@@ -10,7 +10,6 @@ again.
 
 import argparse
 import os
-import sys
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
@@ -26,7 +25,15 @@ from fpnotes import implicit
 from fpnotes._inputs import positive
 from fpnotes._paths import full_path, writable_folder
 from fpnotes._types import FloatArray
-from fpnotes.chapters.reproduce import STEPS, at_least_one, made, settling_times, write
+from fpnotes.chapters.reproduce import (
+    STEPS,
+    add_out_and_workers,
+    curve,
+    made,
+    settling_times,
+    until_stopped,
+    write,
+)
 from fpnotes.network import spectral_abscissa
 from fpnotes.optimizers import Adam, FromRule, Momentum
 from fpnotes.rules import (
@@ -238,7 +245,7 @@ def best(
     for rule, lr in chosen.items():
         histories = sweep(task, {rule: [lr]}, STEPS, **watched, **common)
         for key, history in _all(histories, [lr]).items():
-            measured = list(_measured(history))
+            measured = list(curve(history))
             tested = _tested(task(int(key[2] or 0)), history, "test")
             runs.append(_row(key, history) | tested | measured[-1])
             curves += [_row(key, history) | row for row in measured]
@@ -277,13 +284,6 @@ def _tested(task, history, name):
     return {f"{name}_loss": loss, f"{name}_accuracy": accuracy, "converged": point.converged.mean()}
 
 
-def _measured(history):
-    """Yield what was measured during a run; the training loss is a mean over up to twenty steps."""
-    for i, step in enumerate(history.recorded["step"]):
-        loss = history.loss[max(0, step - 19) : step + 1].mean()
-        yield {"train_loss": loss, **{name: values[i] for name, values in history.recorded.items()}}
-
-
 def _all(histories, rates):
     """Return the runs of a sweep; raise where it was stopped by hand before the last."""
     if len(histories) < len(rates) * len(SEEDS):
@@ -297,20 +297,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from multiprocessing import get_context
 
     parser = argparse.ArgumentParser(prog="python -m fpnotes.chapters.best", description=__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="folder for runs and tables")
-    parser.add_argument(
-        "--workers", type=at_least_one, default=2, help="how many processes (default: 2)"
-    )
+    add_out_and_workers(parser)
     parser.add_argument("--cache", type=Path, help="folder of the four files of MNIST")
     parser.add_argument(
         "--shipped", action="store_true", help="learn from the 10,000 images that are shipped"
     )
     given = parser.parse_args(arguments)
-    try:
-        with ProcessPoolExecutor(given.workers, mp_context=get_context("spawn")) as executor:
-            best(given.out, full=not given.shipped, executor=executor, cache=given.cache)
-    except KeyboardInterrupt:
-        sys.exit(f"Stopped. The same command goes on from what is in {given.out}.")
+    options = {"full": not given.shipped, "cache": given.cache}
+    with ProcessPoolExecutor(given.workers, mp_context=get_context("spawn")) as executor:
+        until_stopped(best, given.out, executor=executor, **options)
 
 
 if __name__ == "__main__":

@@ -6,9 +6,7 @@ which come with the package and are read by :func:`fpnotes.chapters.reproduce.re
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import autograd.numpy as anp
@@ -18,7 +16,7 @@ from scipy.special import erf
 from fpnotes._paths import writable_folder
 from fpnotes._types import FloatArray
 from fpnotes.activations import powerlaw
-from fpnotes.chapters.reproduce import at_least_one, made, write
+from fpnotes.chapters.reproduce import add_out_and_workers, made, until_stopped, write
 from fpnotes.network import spectral_abscissa
 from fpnotes.optimizers import Adam, Dale
 from fpnotes.rules import gradient, linearized, linearized_without_gains, without_transport
@@ -339,13 +337,9 @@ def _curve(history):
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(prog="python -m fpnotes.chapters.cortex", description=__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="folder for runs and tables")
-    parser.add_argument("--workers", type=at_least_one, default=2, help="processes (default: 2)")
+    add_out_and_workers(parser)
     given = parser.parse_args(arguments)
-    try:
-        cortex(given.out, workers=given.workers)
-    except KeyboardInterrupt:
-        sys.exit(f"Stopped. The same command goes on from what is in {given.out}.")
+    until_stopped(cortex, given.out, workers=given.workers)
 
 
 if __name__ == "__main__":

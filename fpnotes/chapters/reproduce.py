@@ -16,7 +16,7 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from importlib.metadata import version
 from importlib.resources import files
@@ -35,6 +35,7 @@ from fpnotes.rules import gradient, linearized, linearized_without_gains
 from fpnotes.solvers import FixedPoint, solve
 from fpnotes.sweeps import sweep
 from fpnotes.tasks import Digits
+from fpnotes.training import History
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -303,7 +304,7 @@ def mnist(
             for (key, history), test in zip(histories.items(), tests, strict=True):
                 name = dict(zip(("protocol", "rule", "lr", "seed"), (protocol, *key), strict=True))
                 runs.append({**name, **_summary(history), **test})
-                curves += [{**name, **row} for row in _curve(history)]
+                curves += [{**name, **row} for row in curve(history)]
     write(out / "mnist-runs.csv", made(), runs)
     write(out / "mnist-curves.csv", made(), curves)
 
@@ -333,7 +334,7 @@ def _summary(history):
     }
 
 
-def _curve(history):
+def curve(history: History) -> Iterator[dict[str, Any]]:
     """Yield what was measured during a run, the training loss averaged over up to twenty steps before."""
     for i, step in enumerate(history.recorded["step"]):
         batches = history.loss[max(0, step - 19) : step + 1]
@@ -417,6 +418,22 @@ def at_least_one(text: str) -> int:
     return number
 
 
+def add_out_and_workers(parser: argparse.ArgumentParser) -> None:
+    """Add to a command's options the folder and the processes that all of them take."""
+    parser.add_argument("--out", type=Path, required=True, help="folder for runs and tables")
+    parser.add_argument(
+        "--workers", type=at_least_one, default=2, help="how many processes (default: 2)"
+    )
+
+
+def until_stopped(run: Callable[..., None], out: Path, **options: Any) -> None:
+    """Run, and where it is stopped by hand, say how to go on."""
+    try:
+        run(out, **options)
+    except KeyboardInterrupt:
+        sys.exit(f"Stopped. The same command goes on from what is in {out}.")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(
@@ -424,28 +441,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     commands = parser.add_subparsers(required=True)
     command = commands.add_parser("mnist", help="train on handwritten digits: 60 runs, hours")
-    command.add_argument("--out", type=Path, required=True, help="folder for runs and tables")
+    add_out_and_workers(command)
     command.add_argument(
         "--seeds", type=at_least_one, default=3, help="how many seeds, from 0 on (default: 3)"
-    )
-    command.add_argument(
-        "--workers", type=at_least_one, default=2, help="how many processes (default: 2)"
     )
     command.add_argument("--cache", type=Path, help="folder of the four files of MNIST")
     command.add_argument(
         "--shipped", action="store_true", help="train on the 10,000 images that are shipped"
     )
     given = parser.parse_args(arguments)
-    try:
-        mnist(
-            given.out,
-            seeds=range(given.seeds),
-            full=not given.shipped,
-            workers=given.workers,
-            cache=given.cache,
-        )
-    except KeyboardInterrupt:
-        sys.exit(f"Stopped. The same command goes on from what is in {given.out}.")
+    until_stopped(
+        mnist,
+        given.out,
+        seeds=range(given.seeds),
+        full=not given.shipped,
+        workers=given.workers,
+        cache=given.cache,
+    )
 
 
 if __name__ == "__main__":

@@ -13,13 +13,11 @@ import argparse
 import itertools
 import math
 import operator
-import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,7 +27,14 @@ from fpnotes._batch import RELAX_FIRST, THEN_ANDERSON
 from fpnotes._paths import writable_folder
 from fpnotes._steps import check_step
 from fpnotes._types import FloatArray, Real
-from fpnotes.chapters.reproduce import made, settling_times, write
+from fpnotes.chapters.best import bracketed
+from fpnotes.chapters.reproduce import (
+    add_out_and_workers,
+    made,
+    settling_times,
+    until_stopped,
+    write,
+)
 from fpnotes.rules import (
     gradient,
     jacobian_free,
@@ -279,11 +284,10 @@ def best_rate(losses: Any) -> Any:
     """
     tried = losses(FIRST_RATES)
     while True:
-        rates = sorted(tried)
-        best = min(rates, key=lambda rate: np.median(tried[rate]))
-        if best not in (rates[0], rates[-1]):
+        best, more = bracketed({rate: float(np.median(tried[rate])) for rate in sorted(tried)})
+        if more is None:
             return tried, best
-        tried |= losses([best / 2 if best == rates[0] else best * 2])
+        tried |= losses([more])
 
 
 def compare(out: Any, *, workers: int = 2) -> None:
@@ -341,13 +345,9 @@ def at_end(contestant: Contestant, seed: int, history: History) -> Any:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(prog="python -m fpnotes.chapters.rivals", description=__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="folder for runs and tables")
-    parser.add_argument("--workers", type=int, default=2, help="how many processes (default: 2)")
+    add_out_and_workers(parser)
     given = parser.parse_args(arguments)
-    try:
-        compare(given.out, workers=given.workers)
-    except KeyboardInterrupt:
-        sys.exit(f"Stopped. The same command goes on from what is in {given.out}.")
+    until_stopped(compare, given.out, workers=given.workers)
 
 
 if __name__ == "__main__":
