@@ -30,6 +30,7 @@ from pathlib import Path
 import jupytext
 import nbformat
 import practice
+import rubric
 import yaml
 from otter.assign import main as otter_assign
 
@@ -164,6 +165,11 @@ def finish_autograder(archive, master, student):
         "points": {name: float(value) for name, manual, value in points if not manual},
         "words": {name: float(value) for name, manual, value in points if manual},
         "headings": {heading: name for name, heading in headings},
+        "keys": {
+            question.name: {"rubric": question.criteria, "answer": question.answer}
+            for question in rubric.questions(master.read_text())
+            if question.words
+        },
         "handed out": [
             hashlib.sha256(cell.source.strip().encode()).hexdigest()
             for cell in cells

@@ -5,8 +5,10 @@ holds one, or a folder that does. Writes into ``--output`` (by default ``grades`
 
     grades.csv          a row per submission, under its path: points for each question, sum, seed, remark
     <submission>.txt    what each failed test says: feedback to hand back
-    written.md          the answers in words, question by question, to grade with the instructor's rubric; at
-                        its end each submission's figures
+    written.html        the answers in words, question by question, figures included, the rubric beside them
+    questions.csv       for each question how many were graded, mean, standard deviation, least and most
+    messages.csv        for each question what its tests said, and to how many, the commonest first
+    gradebook.csv       with ``--roster``: the sums, to import into Canvas or Moodle
 
 What cannot be graded has no points, not 0, and the remark says why; so does the terminal. A remark that
 begins with "look at" names what tests cannot judge: code that mentions what grades it.
@@ -18,9 +20,7 @@ The code that students submit runs as you: for people you do not know, use Grade
 """
 
 import argparse
-import base64
 import csv
-import difflib
 import hashlib
 import importlib.util
 import json
@@ -36,6 +36,8 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 import nbformat
+import tables
+from answers import figures, words
 
 LARGEST = 200e6  # bytes in a zip file, unpacked
 
@@ -161,10 +163,10 @@ def suspicions(notebook, about):
             or hashlib.sha256(source.encode()).hexdigest() in about["handed out"]
         ):
             continue
-        for pattern, words in SUSPECT.items():
+        for pattern, what in SUSPECT.items():
             if re.search(pattern, source):
-                found.setdefault(words, str(number))
-    return "; ".join(f"cell {number} mentions {words}" for words, number in found.items())
+                found.setdefault(what, str(number))
+    return "; ".join(f"cell {number} mentions {what}" for what, number in found.items())
 
 
 # ---- Grading one ----
@@ -175,21 +177,29 @@ def grade(submission, autograder, about, seconds, seed):
     -------
     dict
         "points": {question: points}, or None if it was not graded; "feedback" and "remark": texts;
-        "words": {question: text}; "figures": [bytes].
+        "messages": {question: texts}; "words": {question: Markdown}; "figures": [Markdown].
     """
-    result = {"points": None, "feedback": "", "words": {}, "figures": [], "remark": ""}
+    result = {
+        "points": None,
+        "feedback": "",
+        "messages": {},
+        "words": {},
+        "figures": [],
+        "remark": "",
+    }
     try:
         notebook, beside = find(submission)
         brought, left_out = usable(beside)
         result["words"], missing = words(notebook, about)
-        result["figures"] = figures(notebook)
+        result["figures"] = figures(notebook, about)
         remarks = [f"look at: {doubt}" for doubt in [suspicions(notebook, about)] if doubt]
         remarks += [f"look at: left out {', '.join(left_out)}"] if left_out else []
         remarks += [f"no answer found to {', '.join(missing)}"] if missing else []
         result["remark"] = "; ".join(remarks)
         tests = run(notebook, brought, autograder, about, seconds, seed)
         result["points"] = points(tests, about)
-        result["feedback"] = feedback(tests)
+        result["messages"] = messages(tests)
+        result["feedback"] = feedback(tests, result["messages"])
     except NotGraded as error:
         reason = f"not graded: {error}"
         result["remark"] = "; ".join([reason, *filter(None, [result["remark"]])])
@@ -271,99 +281,29 @@ def points(tests, about):
     return {name: float(scored[name]["score"]) for name in about["points"]}
 
 
-def feedback(tests):
-    """Return what the tests say, as one text: a sentence for each failure, no line of a test."""
-    text = []
+def messages(tests):
+    """Return what failed tests say, {question: sentences}: one for each failure, no line of a test."""
+    found = {}
     for test in tests:
         if "score" not in test:
             continue
-        text.append(f"{test['name']}: {test['score']:g} of {test['max_score']:g}")
+        lines = found[test["name"]] = []
         for part in re.split(r"^ +\S.* - \d+ result:$", test["output"], flags=re.M)[1:]:
-            found = re.findall(r"^ *\w+(?:Error|Interrupt|Exception): (.*)", part, re.M)
-            line = f"    - {found[-1] if found else part.strip()}"
-            if "Test case failed" in part and line not in text[-9:]:
-                text.append(line)
-    return "\n".join(text)
+            errors = re.findall(r"^ *\w+(?:Error|Interrupt|Exception): (.*)", part, re.M)
+            line = errors[-1] if errors else part.strip()
+            if "Test case failed" in part and line not in lines:
+                lines.append(line)
+    return found
 
 
-# ---- Answers in words ----
-def words(notebook, about):
-    """Return the answers in words, {question: text}, and the questions without one.
-
-    Everything between the marks of a question is its answer: added cells, and code with what it printed, too.
-    """
-    answers, question = {}, None
-    for cell in notebook.cells:
-        source, asked = cell.source, False
-        # One cell may end a question and begin the next.
-        for mark in re.finditer(r"<!-- (BEGIN|END) QUESTION -->(?:\s*#+ (.*))?", source):
-            asked = True
-            question = (
-                about["headings"].get((mark[2] or "").strip()) if mark[1] == "BEGIN" else None
-            )
-        if (
-            question
-            and not asked
-            and source.strip()
-            and not source.startswith("_Type your answer here")
-        ):
-            if cell.cell_type == "code":
-                shown = ["".join(out.get("text", "")) for out in cell.get("outputs", [])]
-                source = f"```python\n{source}\n```\n" + "".join(
-                    f"```\n{out}\n```\n" for out in shown if out
-                )
-            answers[question] = answers.get(question, "") + source + "\n"
-    return answers, [question for question in about["words"] if question not in answers]
-
-
-def figures(notebook):
-    """Return the figures that a notebook was handed in with, as the bytes of PNG files, in order."""
-    outputs = [out for cell in notebook.cells for out in cell.get("outputs", [])]
-    texts = [out.get("data", {}).get("image/png", "") for out in outputs]
-    return [base64.b64decode("".join(text)) for text in texts if text]
-
-
-def marks(table, about, names):
-    """Return the points for words in a table, {submission: {question: points}}; stop if any is wrong."""
-    wrong, given = [], {}
-    with open(table, newline="", encoding="utf-8-sig") as file:
-        rows = csv.DictReader(file)
-        columns = [name for name in rows.fieldnames or [] if name != "submission"]
-        if "submission" not in (rows.fieldnames or []):
-            sys.exit(f"{table}: there is no column named submission")
-        for name in columns:
-            if name not in about["words"]:
-                wrong.append(
-                    f"there is no question {name!r}; those in words are {', '.join(about['words'])}"
-                )
-        for row in rows:
-            name = row.pop("submission")
-            if name not in names:
-                near = difflib.get_close_matches(name or "", names, 1, 0.6)
-                wrong.append(
-                    f"there is no submission {name!r}" + (f"; is it {near[0]!r}?" if near else "")
-                )
-            elif name in given:
-                wrong.append(f"{name} stands there twice")
-            given[name] = {}
-            for question, text in row.items():
-                if not (text or "").strip() or question not in about["words"]:
-                    continue
-                try:
-                    value = float(text)
-                except ValueError:
-                    value = float("nan")
-                if not 0 <= value <= about["words"][question]:
-                    most = f"{about['words'][question]:g}"
-                    wrong.append(
-                        f"{name}: {text.strip()!r} for {question} is no number from 0 to {most}"
-                    )
-                given[name][question] = value
-    if wrong:
-        sys.exit(
-            "\n".join([f"{table}: nothing was written, because", *(f"  {line}" for line in wrong)])
-        )
-    return given
+def feedback(tests, said):
+    """Return the points of each question and what its tests said, as one text."""
+    lines = []
+    for test in tests:
+        if "score" in test:
+            lines.append(f"{test['name']}: {test['score']:g} of {test['max_score']:g}")
+            lines += [f"    - {line}" for line in said[test["name"]]]
+    return "\n".join(lines)
 
 
 # ---- A class ----
@@ -394,6 +334,9 @@ def main():
         "--written", type=Path, help="a CSV file with the points for answers in words"
     )
     parser.add_argument(
+        "--roster", type=Path, help="a CSV file from Canvas or Moodle, with a column submission"
+    )
+    parser.add_argument(
         "--jobs", type=int, default=os.cpu_count(), help="submissions graded side by side"
     )
     parser.add_argument("--seconds", type=float, default=900, help="time allowed to one submission")
@@ -406,59 +349,61 @@ def main():
         about = json.loads(archive.read("set.json"))
         seed = chosen_seed(options, archive)
     submissions = {key(path): path for path in options.submissions}
-    by_hand = marks(options.written, about, submissions) if options.written else {}
+    by_hand = tables.marks(options.written, about, submissions) if options.written else {}
+    if options.roster and about["words"] and not options.written:
+        sys.exit("--roster needs --written: without the points for words no sum is whole")
+    if options.roster:  # what is wrong there is said before anything runs
+        tables.gradebook(options.roster, about["name"], 0, dict.fromkeys(submissions))
     options.output.mkdir(parents=True, exist_ok=True)
     one = partial(
         grade, autograder=options.autograder, about=about, seconds=options.seconds, seed=seed
     )
     with ThreadPoolExecutor(options.jobs) as pool:
         graded = dict(zip(submissions, pool.map(one, submissions.values()), strict=True))
+    report(options, about, seed, graded, by_hand)
 
-    written = list(about["words"]) if options.written else []
-    with open(options.output / "grades.csv", "w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        table.writerow(["submission", *about["points"], *written, "sum", "seed", "remark"])
-        for name, result in graded.items():
-            scores = [(result["points"] or {}).get(question, "") for question in about["points"]]
-            scores += [by_hand.get(name, {}).get(question, "") for question in written]
-            unmarked = [question for question in written if question not in by_hand.get(name, {})]
-            remarks = [
-                result["remark"],
-                f"no points yet for {', '.join(unmarked)}" if unmarked else "",
-            ]
-            whole = "" if "" in scores else sum(scores)
-            table.writerow([name, *scores, whole, seed, "; ".join(filter(None, remarks))])
-            text = options.output / f"{name}.txt"
-            text.parent.mkdir(parents=True, exist_ok=True)
-            text.write_text(result["feedback"] + "\n", encoding="utf-8")
 
-    pages = []
-    for heading, question in about["headings"].items():
-        texts = [
-            f"## {name}\n\n{result['words'].get(question, '(no answer)')}"
-            for name, result in graded.items()
-        ]
-        pages.append(
-            f"# {heading}\n\n`{question}`, at most {about['words'][question]:g} points\n\n"
-            + "\n".join(texts)
-        )
-    drawn = []
+def report(options, about, seed, graded, by_hand):
+    """Write what came out of a class, and say what did not."""
+    import written  # needs what only .venv-otter has
+
+    shown = list(about["words"]) if options.written else []
+    lines, sums = [], {}
     for name, result in graded.items():
-        for number, figure in enumerate(result["figures"], 1):
-            path = options.output / f"{name}-{number}.png"
-            path.write_bytes(figure)
-            drawn.append(
-                f"## {name}, figure {number}\n\n![]({path.relative_to(options.output).as_posix()})\n"
-            )
-    pages += ["# Figures\n\n" + "\n".join(drawn)] if drawn else []
-    (options.output / "written.md").write_text("\n".join(pages), encoding="utf-8")
+        scores = (result["points"] or {}) | by_hand.get(name, {})
+        row = [scores.get(question, "") for question in (*about["points"], *shown)]
+        unmarked = [question for question in shown if question not in by_hand.get(name, {})]
+        doubts = [result["remark"], f"no points yet for {', '.join(unmarked)}" if unmarked else ""]
+        sums[name] = None if "" in row else sum(row)
+        whole = "" if sums[name] is None else sums[name]
+        lines.append([name, *row, whole, seed, "; ".join(filter(None, doubts))])
+        text = options.output / f"{name}.txt"
+        text.parent.mkdir(parents=True, exist_ok=True)
+        text.write_text(result["feedback"] + "\n", encoding="utf-8")
+    header = ["submission", *about["points"], *shown, "sum", "seed", "remark"]
+    tables.write(options.output / "grades.csv", header, lines)
+
+    points = about["points"] | {question: about["words"][question] for question in shown}
+    scores = [(graded[name]["points"] or {}) | by_hand.get(name, {}) for name in graded]
+    rows = tables.questions(points, scores)
+    tables.write(options.output / "questions.csv", tables.QUESTIONS, rows)
+    said = tables.messages([result["messages"] for result in graded.values()])
+    tables.write(options.output / "messages.csv", tables.MESSAGES, said)
+    document = written.document(about, graded)
+    (options.output / "written.html").write_text(document, encoding="utf-8")
 
     failed = {name: result["remark"] for name, result in graded.items() if result["points"] is None}
     print(
-        f"{len(graded) - len(failed)} submissions graded, {len(failed)} not: see {options.output}/grades.csv"
+        f"{len(graded) - len(failed)} submissions graded, {len(failed)} not: see {options.output}/"
     )
     for name, remark in failed.items():
         print(f"  {name}: {remark}")
+    if options.roster:
+        most = sum(points.values())
+        header, rows, left = tables.gradebook(options.roster, about["name"], most, sums)
+        tables.write(options.output / "gradebook.csv", header, rows)
+        for name in left:
+            print(f"  {name} is on no row of {options.roster}, so not in gradebook.csv")
     sys.exit(bool(failed))
 
 

@@ -263,9 +263,10 @@ def test_commands_of_the_teaching_page(tmp_path):
     ada, bob = "submissions/ada.ipynb", "submissions/bob.ipynb"
     assert sums[0] == {ada: "80.0", bob: "0.0"}
     assert sums[-1] == {ada: "100.0", bob: ""}  # who has no marks for words has no sum
-    answers = (tmp_path / "grades" / "written.md").read_text(encoding="utf-8")
-    headings = re.findall(r"^# (.*)", answers, re.M)
-    assert len(headings) == len(written)
-    assert answers.count(f"## {ada}") == answers.count(f"## {bob}") == len(written)
+    answers = (tmp_path / "grades" / "written.html").read_text(encoding="utf-8")
+    assert answers.count('class="beside"') == len(written)
+    assert answers.count(f"<h3>{ada}") == answers.count(f"<h3>{bob}") == len(written)
     assert answers.count("(no answer)") == len(written)
-    assert "overshoot by more each time" in answers
+    assert (
+        answers.count("overshoot by more each time") == 2
+    )  # in the answer, and in the key beside it

@@ -384,10 +384,15 @@ def run(folder, *arguments, name=NAME, **environment):
     return process.returncode, process.stdout + process.stderr
 
 
+def table(path):
+    """Return the rows of a table."""
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
 def rows(folder):
     """Return the rows of grades.csv by submission; two rows of one name are an error."""
-    with open(folder / "grades" / "grades.csv", newline="", encoding="utf-8") as file:
-        found = list(csv.DictReader(file))
+    found = table(folder / "grades" / "grades.csv")
     assert len({row["submission"] for row in found}) == len(found)
     return {row["submission"]: row for row in found}
 
@@ -429,7 +434,27 @@ def test_every_row_is_what_it_should_be(things, tmp_path):
             wrong.append(f"{name}: {feedback}")
     assert not wrong, "\n\n".join([log, *wrong])
     assert len({row["seed"] for row in found.values()}) == 1
+    check_reports(tmp_path / "grades", found)
     assert code == 1 and "submissions graded" in log
+
+
+def check_reports(folder, found):
+    """Check what a teacher gets beside the grades of this class."""
+    graded = [row for row in found.values() if row["sum"]]
+    questions = {row["question"]: row for row in table(folder / "questions.csv")}
+    assert list(questions) == list(FULL)
+    for name, row in questions.items():
+        got = [float(line[name]) for line in graded]
+        assert int(row["graded"]) == len(graded)
+        assert float(row["mean"]) == pytest.approx(sum(got) / len(got), abs=0.006)
+        assert (float(row["least"]), float(row["most"])) == (min(got), max(got))
+    said = table(folder / "messages.csv")
+    (slip,) = [row for row in said if row["message"].startswith("jacobian: the gains stand on")]
+    assert slip["question"] == "jacobian" and slip["submissions"] == "1"
+    page = (folder / "written.html").read_text(encoding="utf-8")
+    for name in found:
+        assert page.count(f"<h3>{name}") == len(WORDS)
+    assert page.count("<th>Points</th>") == len(WORDS) and "<script" not in page
 
 
 def test_grading_again_gives_the_same(tmp_path):
@@ -468,19 +493,19 @@ def test_wrong_marks_are_refused(line, says, about, tmp_path):
     table = tmp_path / "written.csv"
     table.write_text(f"submission,{','.join(WORDS)}\n{line}\n", encoding="utf-8")
     with pytest.raises(SystemExit, match=re.escape(says)):
-        direct.module("grade").marks(table, about, ["ada.ipynb", "bob.ipynb"])
+        direct.module("tables").marks(table, about, ["ada.ipynb", "bob.ipynb"])
 
 
 def test_right_marks_are_read(about, tmp_path):
     """What is empty has no mark yet; it is not 0."""
     table = tmp_path / "written.csv"
     table.write_text(f"submission,{','.join(WORDS)}\nada.ipynb,7,0,\n", encoding="utf-8")
-    assert direct.module("grade").marks(table, about, ["ada.ipynb"]) == {
+    assert direct.module("tables").marks(table, about, ["ada.ipynb"]) == {
         "ada.ipynb": {"written-iteration": 7, "written-flag": 0}
     }
     table.write_text("submission,question-9\nada.ipynb,7\n", encoding="utf-8")
     with pytest.raises(SystemExit, match="there is no question 'question-9'"):
-        direct.module("grade").marks(table, about, ["ada.ipynb"])
+        direct.module("tables").marks(table, about, ["ada.ipynb"])
 
 
 def test_words_in_added_cells_are_found(about):
@@ -494,22 +519,13 @@ def test_words_in_added_cells_are_found(about):
         *words_cells("Second part."),
         code_cell("print(2 + 2)"),
     ]
-    answers, missing = direct.module("grade").words(nbformat.reads(json.dumps(content), 4), about)
+    answers, missing = direct.module("answers").words(nbformat.reads(json.dumps(content), 4), about)
     assert list(answers) == ["written-iteration"]
     assert all(
         part in answers["written-iteration"]
         for part in ("First part.", "Second part.", "print(2 + 2)")
     )
     assert missing == ["written-flag", "written-exits"]
-
-
-def test_figures_are_found():
-    """A figure that a notebook was handed in with is kept for who reads its words."""
-    content = at(3, "plt.plot([1, 2])")
-    png = nbformat.v4.new_output("display_data", {"image/png": "iVBORw0KGgo=\n"})
-    content["cells"][3]["outputs"] = [png]
-    found = direct.module("grade").figures(nbformat.reads(json.dumps(content), 4))
-    assert found == [b"\x89PNG\r\n\x1a\n"]
 
 
 def test_a_submission_is_known_by_its_path():
