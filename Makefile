@@ -6,7 +6,7 @@ unexport PYTHONDONTWRITEBYTECODE # pip installs source (--no-compile); what is i
 export OMP_NUM_THREADS := 1
 jb := .venv/bin/jupyter-book build . -W -n --keep-going
 
-.PHONY: help book pdf lite slides test test-slow test-browser test-lite test-frameworks test-versions coverage mutants audit zizmor serve outputs reviewed check format lengths links assignments test-assignments bench package release requirements clean
+.PHONY: help book pdf lite slides test test-slow test-browser test-lite test-frameworks test-versions coverage mutants audit zizmor serve outputs reviewed check format lengths links assignments keys test-assignments bench package release requirements clean
 .DELETE_ON_ERROR:
 
 help: ## list these commands
@@ -121,6 +121,9 @@ slides: book _build/reveal ## make slides of the chapters in dist/slides, to sho
 
 assignments: .venv-otter/installed ## make the problem sets: student and instructor versions, autograders, in dist (SETS="1-fixed-points ..." for some)
 	.venv-otter/bin/python assignments/build.py $(SETS)
+
+keys: .venv/installed assignments ## print the keys and rubrics for assistants: dist/keys, beside their tables
+	PYTHONPATH=book/editions $(python) assignments/print_keys.py
 
 test-assignments: .venv/installed assignments ## grade right, wrong and broken answers to every problem set
 	$(python) -m pytest --whole -m "not slow" tests/course

@@ -5,6 +5,7 @@
     dist/student/<set>/         the notebook without solutions and hidden tests, what it needs, how to start
     dist/instructor/<set>/      the notebook with solutions, rubrics and all tests
     dist/autograder/<set>.zip   for Gradescope, or for grade.py
+    dist/keys/<set>.html, .csv  answers and rubrics for assistants
 
 A question with hidden tests gets a public one that judges practice instances (see ``practice``). The
 autograder holds the seed from which it draws: handing in again, or grading again, meets the same instances.
@@ -28,6 +29,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import jupytext
+import keys
 import nbformat
 import practice
 import rubric
@@ -215,6 +217,8 @@ def build(master):
         (made,) = (scratch / "out" / "autograder").glob("*.zip")
         finish_autograder(made, master, DIST / "student" / name / f"{name}.ipynb")
         shutil.copy(made, DIST / "autograder" / f"{name}.zip")
+    title = re.search(r"^# (Problem set .*)", master.read_text(), re.M)[1]
+    keys.write(name, title, rubric.questions(master.read_text()), DIST / "keys")
 
 
 if __name__ == "__main__":
