@@ -119,11 +119,11 @@ slides: book _build/reveal ## make slides of the chapters in dist/slides, to sho
 	.venv-otter/bin/python -m pip install --quiet --no-compile --require-hashes -r assignments/requirements.txt
 	@touch $@
 
-assignments: .venv-otter/installed ## make the problem sets: student and instructor versions, autograders, in dist (SETS="1-fixed-points ..." for some)
-	.venv-otter/bin/python assignments/build.py $(SETS)
+assignments: .venv-otter/installed ## make the problem sets: student and instructor versions, autograders, in dist (SETS="1-fixed-points ..." for some, SEED=7 for a class with numbers of its own)
+	.venv-otter/bin/python assignments/build.py $(if $(SEED),--seed $(SEED)) $(SETS)
 
-keys: .venv/installed assignments ## print the keys and rubrics for assistants: dist/keys, beside their tables
-	PYTHONPATH=book/editions $(python) assignments/print_keys.py
+keys: .venv/installed assignments ## print the keys and rubrics for assistants: dist/keys, beside their tables (SETS, SEED as above)
+	PYTHONPATH=book/editions $(python) assignments/print_keys.py $(if $(SEED),dist/class-$(SEED)/keys)
 
 test-assignments: .venv/installed assignments ## grade right, wrong and broken answers to every problem set
 	$(python) -m pytest --whole -m "not slow" tests/course

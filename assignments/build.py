@@ -1,11 +1,14 @@
 """Make the student version, the instructor version and the autograder of each problem set.
 
-``python assignments/build.py [set ...]`` reads ``assignments/<set>.md`` and writes
+``python assignments/build.py [--seed SEED] [set ...]`` reads ``assignments/<set>.md`` and writes
 
     dist/student/<set>/         the notebook without solutions and hidden tests, what it needs, how to start
     dist/instructor/<set>/      the notebook with solutions, rubrics and all tests
     dist/autograder/<set>.zip   for Gradescope, or for grade.py
     dist/keys/<set>.html, .csv  answers and rubrics for assistants
+
+With a seed a class gets numbers of its own (see ``variants``), in ``dist/class-SEED`` in place of ``dist``;
+an autograder refuses the notebook of another class, by name.
 
 A question with hidden tests gets a public one that judges practice instances (see ``practice``). The
 autograder holds the seed from which it draws: handing in again, or grading again, meets the same instances.
@@ -15,6 +18,7 @@ tests. What all sets have in common stands here, so that a master holds question
 ``assignments/<set>/``, if there is one, is data that comes along.
 """
 
+import argparse
 import hashlib
 import json
 import os
@@ -33,6 +37,7 @@ import keys
 import nbformat
 import practice
 import rubric
+import variants
 import yaml
 from otter.assign import main as otter_assign
 
@@ -100,8 +105,8 @@ def config(name, files):
     return "# ASSIGNMENT CONFIG\n" + yaml.safe_dump(settings, sort_keys=False)
 
 
-def read(master):
-    """Return a master as a notebook.
+def read(text):
+    """Return the text of a set as a notebook.
 
     Otter wants each of its marks in a block of its own; a master may put several into one.
     """
@@ -110,25 +115,23 @@ def read(master):
         marks = re.split(r"\n(?=# (?:BEGIN|END) )", block[1])
         return "\n\n".join(f"```otter\n{mark}\n```" for mark in marks)
 
-    text = re.sub(r"^```otter\n(.*?)\n```$", split, master.read_text(), flags=re.M | re.S)
+    text = re.sub(r"^```otter\n(.*?)\n```$", split, text, flags=re.M | re.S)
     return jupytext.reads(text, fmt="md:myst")
 
 
-def check_points(master):
+def check_points(name, text):
     """Stop unless each question is worth as much as its tests together; say when all are not worth 100."""
     total = 0
-    for question in master.read_text().split("# BEGIN QUESTION")[1:]:
-        name, points = (
-            re.search(rf"^{key}: (\S+)$", question, re.M)[1] for key in ("name", "points")
+    for part in text.split("# BEGIN QUESTION")[1:]:
+        question, points = (
+            re.search(rf"^{key}: (\S+)$", part, re.M)[1] for key in ("name", "points")
         )
-        tests = re.findall(r"# BEGIN TEST CONFIG\npoints: (\d+)", question)
+        tests = re.findall(r"# BEGIN TEST CONFIG\npoints: (\d+)", part)
         if tests and sum(map(int, tests)) != int(points):
-            sys.exit(
-                f"{master.name}: {name} is worth {points} points, its tests {' + '.join(tests)}"
-            )
+            sys.exit(f"{name}: {question} is worth {points} points, its tests {' + '.join(tests)}")
         total += int(points)
     if total != 100:
-        print(f"{master.name}: the points of all questions add up to {total}, not 100")
+        print(f"{name}: the points of all questions add up to {total}, not 100")
 
 
 def practice_of(notebook):
@@ -153,25 +156,17 @@ def practice_of(notebook):
     return instances
 
 
-def finish_autograder(archive, master, student):
+def finish_autograder(archive, name, text, student):
     """Add to an autograder what Otter does not put there: the seed, the points, and what was handed out."""
-    points = re.findall(
-        r"# BEGIN QUESTION\nname: (\S+)\n(manual: true\n)?points: (\S+)\n", master.read_text()
-    )
-    headings = re.findall(
-        r"^name: (\S+)\nmanual: true\n.*?^## (.*?)$", master.read_text(), re.M | re.S
-    )
+    questions = rubric.questions(text)
+    by_hand = [question for question in questions if question.words]
     cells = nbformat.read(student, as_version=4).cells
     about = {
-        "name": master.stem,
-        "points": {name: float(value) for name, manual, value in points if not manual},
-        "words": {name: float(value) for name, manual, value in points if manual},
-        "headings": {heading: name for name, heading in headings},
-        "keys": {
-            question.name: {"rubric": question.criteria, "answer": question.answer}
-            for question in rubric.questions(master.read_text())
-            if question.words
-        },
+        "name": name,
+        "points": {q.name: float(q.points) for q in questions if not q.words},
+        "words": {q.name: float(q.points) for q in by_hand},
+        "headings": {q.heading: q.name for q in by_hand},
+        "keys": {q.name: {"rubric": q.criteria, "answer": q.answer} for q in by_hand},
         "handed out": [
             hashlib.sha256(cell.source.strip().encode()).hexdigest()
             for cell in cells
@@ -183,22 +178,25 @@ def finish_autograder(archive, master, student):
         file.writestr("set.json", json.dumps(about, indent=1, ensure_ascii=False))
 
 
-def build(master):
-    """Write a set's three versions into dist."""
-    name = master.stem
-    check_points(master)
+def build(master, seed=None):
+    """Write a set's three versions and its key; return where."""
+    name, target = master.stem, DIST
+    text = variants.rendered(master.read_text(encoding="utf-8"), seed)
+    if seed is not None:
+        name, target = f"{master.stem}-class-{seed}", DIST / f"class-{seed}"
+    check_points(name, text)
     sys.path.append(str(HERE.parent))  # the package, which tests import
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder).resolve()
         shutil.copy(HERE / "grading.py", scratch)
-        notebook = read(master)
+        notebook = read(text)
         (scratch / "practice.json").write_text(json.dumps(practice_of(notebook)), encoding="utf-8")
-        unused = ["__pycache__", *([] if "Digits" in master.read_text() else ["data"])]
+        unused = ["__pycache__", *([] if "Digits" in text else ["data"])]
         shutil.copytree(
             HERE.parent / "fpnotes", scratch / "fpnotes", ignore=shutil.ignore_patterns(*unused)
         )
-        if (HERE / name).is_dir():
-            shutil.copytree(HERE / name, scratch, dirs_exist_ok=True)
+        if (HERE / master.stem).is_dir():
+            shutil.copytree(HERE / master.stem, scratch, dirs_exist_ok=True)
         files = sorted(path.name for path in scratch.iterdir())
 
         setup = nbformat.v4.new_code_cell(SETUP, metadata={"deletable": False, "editable": False})
@@ -207,29 +205,36 @@ def build(master):
         otter_assign(str(scratch / f"{name}.ipynb"), str(scratch / "out"))
 
         for version_of, made in (("student", "student"), ("instructor", "autograder")):
-            target = DIST / version_of / name
-            shutil.rmtree(target, ignore_errors=True)
+            into = target / version_of / master.stem
+            shutil.rmtree(into, ignore_errors=True)
             ignore = shutil.ignore_patterns("*.zip", "otter_config.json", "__pycache__")
-            shutil.copytree(scratch / "out" / made, target, ignore=ignore)
-            shutil.copy(HERE / "requirements.txt", target)
-            (target / "README.md").write_text(README.format(name=name))
-        (DIST / "autograder").mkdir(parents=True, exist_ok=True)
+            shutil.copytree(scratch / "out" / made, into, ignore=ignore)
+            shutil.copy(HERE / "requirements.txt", into)
+            (into / "README.md").write_text(README.format(name=name))
+        (target / "autograder").mkdir(parents=True, exist_ok=True)
         (made,) = (scratch / "out" / "autograder").glob("*.zip")
-        finish_autograder(made, master, DIST / "student" / name / f"{name}.ipynb")
-        shutil.copy(made, DIST / "autograder" / f"{name}.zip")
-    title = re.search(r"^# (Problem set .*)", master.read_text(), re.M)[1]
-    keys.write(name, title, rubric.questions(master.read_text()), DIST / "keys")
+        student = target / "student" / master.stem / f"{name}.ipynb"
+        finish_autograder(made, name, text, student)
+        shutil.copy(made, target / "autograder" / f"{master.stem}.zip")
+    title = re.search(r"^# (Problem set .*)", text, re.M)[1]
+    keys.write(master.stem, title, rubric.questions(text), target / "keys")
+    return target
 
 
 if __name__ == "__main__":
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    chosen = sys.argv[1:]
-    unknown = set(chosen) - {master.stem for master in masters()}
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "sets", nargs="*", metavar="set", help="a problem set; all if none is named"
+    )
+    parser.add_argument("--seed", type=int, help="a whole number, from which a class gets its own")
+    options = parser.parse_args()
+    unknown = set(options.sets) - {master.stem for master in masters()}
     if unknown:
-        sys.exit(f"no such problem set: {', '.join(sorted(unknown))}")
+        parser.error(f"no such problem set: {', '.join(sorted(unknown))}")
     for master in masters():
-        if not chosen or master.stem in chosen:
-            build(master)
+        if not options.sets or master.stem in options.sets:
+            folder = build(master, options.seed).relative_to(HERE.parent)
             print(
-                f"{master.stem}: dist/student, dist/instructor, dist/autograder/{master.stem}.zip"
+                f"{master.stem}: {folder}/student, /instructor, /keys, /autograder/{master.stem}.zip"
             )

@@ -31,9 +31,10 @@ def module(name):
 
 
 @cache
-def text(name):
-    """Return a master."""
-    return (ROOT / "assignments" / f"{name}.md").read_text(encoding="utf-8")
+def text(name, own=None):
+    """Return a set with the numbers of a class, whose seed ``own`` is, or of the book."""
+    master = (ROOT / "assignments" / f"{name}.md").read_text(encoding="utf-8")
+    return module("variants").rendered(master, own)
 
 
 def search(pattern, source, flags=0):
@@ -44,10 +45,10 @@ def search(pattern, source, flags=0):
 
 
 @cache
-def questions(name):
+def questions(name, own=None):
     """Return {question: (cells of the answer, tests)} of the questions in code of a set."""
     found = {}
-    for part in text(name).split("# BEGIN QUESTION\n")[1:]:
+    for part in text(name, own).split("# BEGIN QUESTION\n")[1:]:
         key = search(r"name: (\S+)", part)
         before, _, after = part.partition("# BEGIN TESTS")
         cells = re.findall(r"^```\{code-cell\}\n(.*?)^```$", before, re.M | re.S)
@@ -65,9 +66,11 @@ def questions(name):
     return found
 
 
-def solution(name, question):
+def solution(name, question, own=None):
     """Return the cell that defines the instructor's answer."""
-    (cell,) = [c for c in questions(name)[question][0] if re.search(rf"^def {question}\(", c, re.M)]
+    (cell,) = [
+        c for c in questions(name, own)[question][0] if re.search(rf"^def {question}\(", c, re.M)
+    ]
     return cell
 
 
@@ -80,13 +83,17 @@ def styles(name):
     return {node.name: f"{head}\n\n\n{ast.get_source_segment(source, node)}" for node in nodes}
 
 
-def notebook(name, question, source):
+def notebook(name, question, source, own=None):
     """Return the names of a notebook in which ``source`` stands where the question's answer should."""
-    preamble = search(r"^```\{code-cell\}\n:deletable.*?\n\n(.*?)^```$", text(name), re.M | re.S)
-    cells = [preamble, solution(name, question), source]
+    preamble = search(
+        r"^```\{code-cell\}\n:deletable.*?\n\n(.*?)^```$", text(name, own), re.M | re.S
+    )
+    cells = [preamble, solution(name, question, own), source]
     if question == "one_run":  # its answer is more than a function
-        cells.insert(2, questions(name)["run"][0][0])
-        cells.append(next(c for c in questions(name)[question][0] if c.startswith("results = {}")))
+        cells.insert(2, questions(name, own)["run"][0][0])
+        cells.append(
+            next(c for c in questions(name, own)[question][0] if c.startswith("results = {}"))
+        )
     names = {"__name__": "__main__"}
     for cell in cells:
         exec(compile(cell, "a cell", "exec"), names)
@@ -94,19 +101,19 @@ def notebook(name, question, source):
 
 
 @cache
-def practice(name, folder):
+def practice(name, folder, own=None):
     """Write a set's practice instances into a folder, and make the tests read them there."""
     record = module("practice").record
     noted = {
         key: [note for test in tests if test.hidden for note in record(test.function)]
-        for key, (_, tests) in questions(name).items()
+        for key, (_, tests) in questions(name, own).items()
     }
     found = {key: notes for key, notes in noted.items() if notes}
     (folder / "practice.json").write_text(json.dumps(found), encoding="utf-8")
     return json.loads(json.dumps(found))
 
 
-def grade(name, question, names, seed, instances=None):
+def grade(name, question, names, seed, instances=None, own=None):
     """Return (points lost, what hidden tests say, what public tests say) of the answer among these names.
 
     ``instances`` is the folder of practice instances, whose test is a public one.
@@ -115,8 +122,8 @@ def grade(name, question, names, seed, instances=None):
     grading.SEED = seed
     grading._restore = grading._pin()  # or else the answer is blamed for the new seed
     lost, hidden, public = 0, [], []
-    tests = [*questions(name)[question][1]]
-    if instances and question in practice(name, instances):
+    tests = [*questions(name, own)[question][1]]
+    if instances and question in practice(name, instances, own):
         tests.append(Test("practice", 0, False, lambda env: grading.practice(env, question)))
         grading.HERE = instances
     for test in tests:

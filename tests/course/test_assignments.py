@@ -113,7 +113,7 @@ def plain(text):
 
 def secrets(name):
     """Return a master's solutions, written answers, rubrics and hidden tests, each a list of lines."""
-    text = (ROOT / "assignments" / f"{name}.md").read_text(encoding="utf-8")
+    text = direct.text(name)
     blocks = re.findall(r"^ *# BEGIN SOLUTION\n(?!```)(.*?)^ *# END SOLUTION$", text, re.M | re.S)
     blocks += re.findall(r"^\*\*Answer\.\*\*.*?(?=^```otter)", text, re.M | re.S)
     blocks += re.findall(r"^hidden: true\n.*?\n```$", text, re.M | re.S)
