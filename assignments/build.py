@@ -7,7 +7,7 @@
     dist/autograder/<set>.zip   for Gradescope, or for grade.py
     dist/keys/<set>.html, .csv  answers and rubrics for assistants
 
-With a seed a class gets numbers of its own (see ``variants``), in ``dist/class-SEED`` in place of ``dist``;
+``--seed`` gives a class numbers of its own (see ``variants``), in ``dist/class-SEED`` in place of ``dist``;
 an autograder refuses the notebook of another class, by name.
 
 A question with hidden tests gets a public one that judges practice instances (see ``practice``). The

@@ -104,7 +104,7 @@ def test_a_wrong_roster_is_refused(old, new, says, tmp_path):
 
 # ---- Answers in words ----
 PNG = "iVBORw0KGgo="
-ABOUT = {"name": "s", "words": {"q": 4.0}, "headings": {"1. In words": "q"}}
+ABOUT: dict = {"name": "s", "words": {"q": 4.0}, "headings": {"1. In words": "q"}}
 ABOUT["keys"] = {"q": {"rubric": [["a", 4, "$x^2$ & more"]], "answer": "Because."}}
 
 
@@ -142,7 +142,7 @@ def test_an_answer_is_whole():
 
 
 def test_the_document_has_everything_and_runs_nothing():
-    """Formulas are formulas; one that is none, and HTML, are shown as they were typed."""
+    """Formulas are formulas; what is not valid, and HTML, is shown as it was typed."""
     notebook = submitted()
     result = {
         "words": answers.words(notebook, ABOUT)[0],
