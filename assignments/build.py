@@ -5,7 +5,7 @@
     dist/student/<set>/         the notebook without solutions and hidden tests, what it needs, how to start
     dist/instructor/<set>/      the notebook with solutions, rubrics and all tests
     dist/autograder/<set>.zip   for Gradescope, or for grade.py
-    dist/keys/<set>.html, .csv  answers and rubrics for assistants
+    dist/keys/<set>.*           answers and rubrics for assistants
 
 ``--seed`` gives a class numbers of its own (see ``variants``), in ``dist/class-SEED`` in place of ``dist``;
 an autograder refuses the notebook of another class, by name.
@@ -166,7 +166,6 @@ def finish_autograder(archive, name, text, student):
         "points": {q.name: float(q.points) for q in questions if not q.words},
         "words": {q.name: float(q.points) for q in by_hand},
         "headings": {q.heading: q.name for q in by_hand},
-        "keys": {q.name: {"rubric": q.criteria, "answer": q.answer} for q in by_hand},
         "handed out": [
             hashlib.sha256(cell.source.strip().encode()).hexdigest()
             for cell in cells

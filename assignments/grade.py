@@ -389,7 +389,11 @@ def report(options, about, seed, graded, by_hand):
     tables.write(options.output / "questions.csv", tables.QUESTIONS, rows)
     said = tables.messages([result["messages"] for result in graded.values()])
     tables.write(options.output / "messages.csv", tables.MESSAGES, said)
-    document = written.document(about, graded)
+    key = options.autograder.resolve().parents[1] / "keys" / f"{options.autograder.stem}.json"
+    keys = json.loads(key.read_text(encoding="utf-8")) if key.exists() else {}
+    if about["words"] and not keys:
+        print(f"  written.html has no rubrics: there is no {key}")
+    document = written.document(about, keys, graded)
     (options.output / "written.html").write_text(document, encoding="utf-8")
 
     failed = {name: result["remark"] for name, result in graded.items() if result["points"] is None}

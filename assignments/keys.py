@@ -1,9 +1,11 @@
 """The key of a problem set for those who grade: what is asked, what is right, what each point is for.
 
-``build.py`` writes it into ``dist/keys`` as a page and as a table; ``make keys`` prints the page.
+``build.py`` writes it into ``dist/keys`` as a page, as a table, and for ``grade.py``; ``make keys`` prints
+the page. It is no part of an autograder, where code that students hand in might read it.
 """
 
 import csv
+import json
 from html import escape
 
 import page
@@ -12,7 +14,7 @@ TITLE = "key and rubric"
 
 
 def write(name, title, questions, folder):
-    """Write the key of a set, from its questions, as ``<name>.html`` and ``<name>.csv`` into a folder."""
+    """Write the key of a set, from its questions, as HTML, CSV and JSON into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / f"{name}.csv", "w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
@@ -21,6 +23,12 @@ def write(name, title, questions, folder):
             for part, points, criterion in question.criteria:
                 kind = "words" if question.words else "code"
                 table.writerow([question.name, kind, part, points, criterion])
+    words = {
+        question.name: {"rubric": question.criteria, "answer": question.answer}
+        for question in questions
+        if question.words
+    }
+    (folder / f"{name}.json").write_text(json.dumps(words, ensure_ascii=False), encoding="utf-8")
     body = "\n".join(map(section, questions))
     (folder / f"{name}.html").write_text(page.document(f"{title}: {TITLE}", body), encoding="utf-8")
 

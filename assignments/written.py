@@ -5,13 +5,15 @@ from html import escape
 import page
 
 
-def document(about, graded):
+def document(about, keys, graded):
     """Return the document of a class as HTML.
 
     Parameters
     ----------
     about : dict
-        What the autograder says of its set: "headings", "words" and, for each question in words, "keys".
+        What the autograder says of its set: "name", "headings" and "words".
+    keys : dict
+        {question: {"rubric": rows, "answer": Markdown}}, empty where there is no key.
     graded : dict
         {submission: {"words": {question: Markdown}, "figures": [Markdown]}}
     """
@@ -22,13 +24,14 @@ def document(about, graded):
             article(name, result["words"].get(question), drawn.get(name))
             for name, result in graded.items()
         )
-        key = about["keys"][question]
-        beside = page.rubric(key["rubric"])
-        beside += f"<details><summary>An answer</summary>{page.html(key['answer'])}</details>"
+        beside, key = "", keys.get(question)
+        if key:
+            answer = f"<details><summary>An answer</summary>{page.html(key['answer'])}</details>"
+            beside = f'<aside class="beside">{page.rubric(key["rubric"])}{answer}</aside>'
         parts.append(
             f"<h2>{page.inline(heading)} <small>{escape(question)}, at most "
             f"{about['words'][question]:g} points</small></h2>\n"
-            f'<div class="pair"><div>{articles}</div><aside class="beside">{beside}</aside></div>'
+            f'<div class="pair"><div>{articles}</div>{beside}</div>'
         )
     if drawn:
         parts.append("<h2>Figures outside of these answers</h2>")

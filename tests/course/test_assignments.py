@@ -31,19 +31,29 @@ def grade(name, submissions, folder):
         for label in submissions:
             marks = written.values() if label == "instructor" else [0] * len(written)
             table.writerow([f"{label}.ipynb", *marks])
+    with open(folder / "roster.csv", "w", newline="") as file:
+        students = [
+            [f"user-{label}", f"{label}.ipynb"] for label in submissions if label != "styles"
+        ]
+        csv.writer(file).writerows([["Username", "submission"], *students, ["user-none", ""]])
     run = subprocess.run(
         [
             ROOT / ".venv-otter/bin/python",
             ROOT / "assignments/grade.py",
             ROOT / f"dist/autograder/{name}.zip",
             *(f"{label}.ipynb" for label in submissions),
-            *("--written", "written.csv"),
+            *("--written", "written.csv", "--roster", "roster.csv"),
         ],
         cwd=folder,
         capture_output=True,
         text=True,
     )
     assert run.returncode == 0, run.stdout + run.stderr
+    assert "styles.ipynb is on no row of roster.csv" in run.stdout
+    assert "no rubrics" not in run.stdout
+    with open(folder / "grades" / "gradebook.csv", newline="") as file:
+        sums = {row["Username"]: row[name] for row in csv.DictReader(file)}
+    assert sums == {"user-student": "0", "user-instructor": "100"}
     graded = {}
     with open(folder / "grades" / "grades.csv", newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
@@ -177,6 +187,12 @@ def test_autograder_is_ready_for_gradescope(name):
     with zipfile.ZipFile(ROOT / "dist" / "autograder" / f"{name}.zip") as archive:
         names = set(archive.namelist())
         environment = archive.read("environment.yml").decode()
+        about = archive.read("set.json").decode()
+    for question in direct.module("rubric").questions(direct.text(name)):
+        assert (
+            not question.words
+            or json.dumps(question.answer[:40], ensure_ascii=False)[1:-1] not in about
+        )
     tests = {f"tests/{question}.py" for question in points_of(name)[0]}
     assert {"setup.sh", "run_autograder", "run_otter.py", "files/grading.py", *tests} <= names
     for package in ("numpy", "scipy", "autograd", "matplotlib", "threadpoolctl"):

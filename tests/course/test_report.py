@@ -105,7 +105,7 @@ def test_a_wrong_roster_is_refused(old, new, says, tmp_path):
 # ---- Answers in words ----
 PNG = "iVBORw0KGgo="
 ABOUT: dict = {"name": "s", "words": {"q": 4.0}, "headings": {"1. In words": "q"}}
-ABOUT["keys"] = {"q": {"rubric": [["a", 4, "$x^2$ & more"]], "answer": "Because."}}
+KEYS = {"q": {"rubric": [["a", 4, "$x^2$ & more"]], "answer": "Because."}}
 
 
 def submitted():
@@ -156,7 +156,7 @@ def test_the_document_has_everything_and_runs_nothing():
             "-c",
             "import json, sys, written; print(written.document(*json.load(sys.stdin)))",
         ],
-        input=json.dumps([ABOUT, graded]),
+        input=json.dumps([ABOUT, KEYS, graded]),
         cwd=ROOT / "assignments",
         capture_output=True,
         text=True,
