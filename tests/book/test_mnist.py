@@ -1,11 +1,12 @@
 """The statements of the chapter on handwritten digits, on random instances."""
 
+import autograd.numpy as anp
 import numpy as np
 import pytest
 from autograd import grad
 
 from fpnotes.activations import linear, tanh
-from fpnotes.chapters.reproduce import euler, settling_times
+from fpnotes.chapters.reproduce import euler, settling_times, unrolled
 from fpnotes.network import RateNetwork
 from fpnotes.rules import gradient, linearized
 from fpnotes.solvers import solve
@@ -124,3 +125,35 @@ def test_formula_at_finite_time_in_its_limits():
     assert (ratio[u < 0] < 0).all() and (ratio[u > 0] > 1).all()
     assert ratio[-1] == pytest.approx(1, abs=1e-12)
     assert ratio[np.abs(u) < 0.02] * u[np.abs(u) < 0.02] == pytest.approx(2, rel=0.01)
+
+
+@pytest.mark.checks("eq-through-the-steps")
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_gradient_through_the_steps(seed):
+    """The two sums as stated, sample by sample, and the rule, are what autograd finds through the loop."""
+    rng = np.random.default_rng(seed)
+    W, x, target = 1.5 * rng.standard_normal((7, 7)) / np.sqrt(7), *rng.standard_normal((2, 5, 7))
+    K, h = 60, 0.1
+
+    def loss(W):
+        r = 0 * x
+        for _ in range(K):
+            r = r + h * (anp.tanh(anp.dot(r, W.T) + x) - r)
+        return anp.mean((r - target) ** 2)
+
+    state = euler(W, x, steps=K, dt=h)
+    assert state.residual.max() > 1e-3
+    error, stated = 2 * (state.r - target) / target.size, np.zeros((7, 7))
+    for j in range(5):
+        r = [np.zeros(7)]
+        for _ in range(K):
+            r.append((1 - h) * r[-1] + h * np.tanh(W @ r[-1] + x[j]))
+        p = error[j]
+        for k in reversed(range(K)):
+            G = np.diag(1 - np.tanh(W @ r[k] + x[j]) ** 2)
+            stated += h * np.outer(G @ p, r[k])
+            p = (1 - h) * p + h * W.T @ G @ p
+    by_autograd = grad(loss)(W)
+    np.testing.assert_allclose(stated, by_autograd, rtol=1e-9, atol=1e-13)
+    step = unrolled(W, state, error, 0.3, steps=K, dt=h)
+    np.testing.assert_allclose(step, -0.3 * by_autograd, rtol=1e-9, atol=1e-13)

@@ -10,10 +10,8 @@ from concurrent import futures
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import autograd.numpy as anp
 import numpy as np
 import pytest
-from autograd import grad
 
 from fpnotes.activations import Activation, linear, tanh
 from fpnotes.chapters import reproduce
@@ -23,6 +21,7 @@ from fpnotes.chapters.reproduce import (
     made,
     mnist,
     results,
+    scripts_euler,
     settling_times,
     unrolled,
     watch,
@@ -86,24 +85,6 @@ def test_euler_with_the_scripts_gains_gives_the_scripts_update(seed):
     np.testing.assert_allclose(gradient(W, state, e, 0.1), update, rtol=1e-6, atol=1e-9)
     ours = gradient(W, euler(W, x), e, 0.1)
     assert np.linalg.norm(ours - update) > 0.01 * np.linalg.norm(update)
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_unrolled_is_what_autograd_finds_going_back_through_the_loop(seed):
-    W, x = network(seed, m=70, scale=1.5)  # more samples than are worked on at a time
-    target = np.random.default_rng(seed).standard_normal(x.shape)
-
-    def loss(W):
-        r = 0 * x
-        for _ in range(60):
-            r = r + 0.1 * (anp.tanh(anp.dot(r, W.T) + x) - r)
-        return anp.mean((r - target) ** 2)
-
-    state = euler(W, x, steps=60, dt=0.1)
-    assert state.residual.max() > 1e-3
-    error = 2 * (state.r - target) / target.size
-    step = unrolled(W, state, error, 0.3, steps=60, dt=0.1)
-    np.testing.assert_allclose(step, -0.3 * grad(loss)(W), rtol=1e-9, atol=1e-13)
 
 
 def test_unrolled_keeps_single_precision_and_is_the_gradient_of_a_settled_network():
@@ -305,9 +286,9 @@ def test_what_is_watched_is_what_it_says():
 def test_a_network_watched_with_euler_is_tested_with_euler():
     """At 5τ most samples are not within 1e-5 of a fixed point, and the watch says so."""
     task = Tiny.published(1)
-    point = euler(task.W0, task.x, task.activation)
+    point = scripts_euler(task.W0, task.x, task.activation)
     values = watch_euler(task, task.W0, point)
-    _, loss, _ = task.test(task.W0, solve=euler)
+    _, loss, _ = task.test(task.W0, solve=scripts_euler)
     assert values["test_loss"] == loss != task.test(task.W0)[1]
     size = np.maximum(1, np.abs(point.r).max(axis=1))
     assert values["converged"] == np.mean(point.residual <= 1e-5 * size) < 0.5
@@ -327,7 +308,7 @@ def test_an_unstable_network_is_seen():
 
 SMALL = {
     "exact": ({gradient: [0.01, 0.1], linearized: [0.1]}, {"record": watch}),
-    "euler": ({gradient: [0.1]}, {"record": watch_euler, "solve": euler}),
+    "euler": ({gradient: [0.1]}, {"record": watch_euler, "solve": scripts_euler}),
 }
 
 
@@ -346,7 +327,10 @@ def rows_in(path):
 
 def test_the_tables_hold_every_run_and_every_measurement(small, tmp_path):
     mnist(tmp_path, seeds=[3, 4], progress=False)
-    runs, curves = (rows_in(tmp_path / f"mnist-{name}.csv") for name in ("runs", "curves"))
+    runs, curves = (
+        [row for protocol in SMALL for row in rows_in(tmp_path / f"mnist-{protocol}-{name}.csv")]
+        for name in ("runs", "curves")
+    )
     names = [(r["protocol"], r["rule"], r["lr"], r["seed"]) for r in runs]
     assert sorted(names) == sorted(
         (protocol, rule.__name__, str(lr), seed)
@@ -363,13 +347,21 @@ def test_the_tables_hold_every_run_and_every_measurement(small, tmp_path):
     # One run by hand.
     task = Tiny.published(4)
     history = train(
-        task, gradient, 0.1, 24, seed=4, progress=False, record=watch_euler, every=10, solve=euler
+        task,
+        gradient,
+        0.1,
+        24,
+        seed=4,
+        progress=False,
+        record=watch_euler,
+        every=10,
+        solve=scripts_euler,
     )
     row = next(r for r in runs if (r["protocol"], r["seed"]) == ("euler", "4"))
     assert row["diverged"] == "False" and row["steps"] == "24"
     expected = {
         "train_loss": history.loss[-20:].mean(),
-        "test_loss": task.test(history.W, solve=euler)[1],
+        "test_loss": task.test(history.W, solve=scripts_euler)[1],
         "exact_test_loss": task.test(history.W)[1],
         "exact_converged": 1,
         "worst_convergence": history.recorded["converged"].min(),
@@ -394,7 +386,7 @@ def test_a_run_that_breaks_down_is_a_row_like_the_others(small, tmp_path, monkey
         {"exact": ({collapsing: [1.0], linearized: [0.1]}, {"record": watch})},
     )
     mnist(tmp_path, seeds=[0], progress=False)
-    broken, whole = rows_in(tmp_path / "mnist-runs.csv")
+    broken, whole = rows_in(tmp_path / "mnist-exact-runs.csv")
     assert broken["diverged"] == "True" and broken["steps"] == "0"
     assert whole["diverged"] == "False" and whole["steps"] == "24"
 
@@ -450,8 +442,8 @@ def test_killed_and_called_again_it_loses_and_repeats_no_run(small, tmp_path, mo
     seeds = len(kept) + 2
     mnist(out, seeds=range(seeds), progress=False)
     assert all(path.stat().st_mtime_ns == at for path, at in before.items())
-    assert len(rows_in(out / "mnist-runs.csv")) == seeds
-    assert len(rows_in(out / "mnist-curves.csv")) == 4 * seeds
+    assert len(rows_in(out / "mnist-exact-runs.csv")) == seeds
+    assert len(rows_in(out / "mnist-exact-curves.csv")) == 4 * seeds
 
 
 def test_stopped_by_hand_it_keeps_what_is_finished_and_writes_no_table(
@@ -483,6 +475,8 @@ def test_runs_on_other_images_are_other_runs(small, tmp_path):
         ({"seeds": [1, 2, 1]}, "^seeds must be one or more different whole numbers, not"),
         ({"seeds": [0.5]}, "^seeds must be a whole number, not 0.5"),
         ({"seeds": [-1]}, "^seeds must be at least 0, not -1"),
+        ({"protocols": []}, r"^protocols must be some of exact, euler, unrolled, not \[\]"),
+        ({"protocols": ["Euler"]}, "^protocols must be some of exact, euler, unrolled, not"),
         ({"workers": 0}, "^workers must be at least 1, not 0"),
         ({"workers": 1.5}, "^workers must be a whole number, not 1.5"),
         ({"cache": 3}, "^cache must be a path, not 3"),
@@ -570,7 +564,9 @@ def test_a_table_is_read_as_it_was_written(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["mnist", "mnist-runs.csv", "", None])
 def test_a_table_that_is_not_there_is_named_with_those_that_are(name):
-    with pytest.raises(ValueError, match=f"^name must be one of .*mnist-runs, .*, not {name!r}$"):
+    with pytest.raises(
+        ValueError, match=f"^name must be one of .*mnist-exact-runs, .*, not {name!r}$"
+    ):
         results(name)
 
 
@@ -592,18 +588,18 @@ def test_the_published_curves_end_as_read_from_the_authors_files():
     assert "github.com/RobertRosenbaum" in results("mnist-published").attrs["made"][0]
 
 
-def test_the_tables_that_come_with_the_package_hold_every_run():
-    """Fifteen rates with three seeds by exact fixed points, five of them also by Euler; none is missing."""
-    runs, curves = results("mnist-runs"), results("mnist-curves")
+@pytest.mark.parametrize(("protocol", "count"), [("exact", 45), ("euler", 3), ("unrolled", 3)])
+def test_the_tables_that_come_with_the_package_hold_every_run(protocol, count):
+    """Fifteen rates by exact fixed points, one by Euler steps in two ways, three seeds; none is missing."""
+    runs, curves = (results(f"mnist-{protocol}-{kind}") for kind in ("runs", "curves"))
     names = ["protocol", "rule", "lr", "seed"]
     expected = {
         (protocol, rule.__name__, lr, seed)
-        for protocol, (rates, _) in reproduce.PROTOCOLS.items()
-        for rule, lrs in rates.items()
+        for rule, lrs in reproduce.PROTOCOLS[protocol][0].items()
         for lr in lrs
         for seed in range(3)
     }
-    assert len(expected) == 15 * 3 + 5 * 3 == len(runs)
+    assert len(expected) == count == len(runs)
     assert set(runs[names].itertuples(index=False, name=None)) == expected
     at = [*range(0, 354, 20), 354]
     for name, run in curves.groupby(names):
@@ -612,7 +608,9 @@ def test_the_tables_that_come_with_the_package_hold_every_run():
         assert run.step.tolist() == [step for step in at if step <= end.steps], name
     assert not runs.isna().any(axis=None) and not curves.isna().any(axis=None)
     for table in (runs, curves):
-        assert table.attrs["made"][0].startswith("python -m fpnotes.chapters.reproduce mnist --out")
+        command, how = table.attrs["made"]
+        assert command.startswith("python -m fpnotes.chapters.reproduce mnist ")
+        assert "commit" in how
 
 
 def test_the_published_curves_end_as_the_table_of_their_ends_says():
