@@ -36,8 +36,6 @@ READ += [
 ]
 READ += ["book/*/*.py", "benchmarks/README.md", "fpnotes/*/README.md", "tests/tools/mutation.md"]
 PAGES = sorted(path for pattern in READ for path in ROOT.glob(pattern))
-# Chapters that are being rewritten: to be mended there. No name is added.
-UNMENDED = {"mnist.md"}
 
 
 def habits(text):
@@ -53,10 +51,7 @@ def test_no_habit_that_a_search_can_find(page):
         f"{line}: {' '.join(there.split())!r} (write: {better})"
         for line, there, better in habits(page.read_text("utf-8"))
     ]
-    if page.name in UNMENDED and page.parent == ROOT / "book":
-        assert found, "nothing is left to mend: strike the name from UNMENDED"
-    else:
-        assert not found, "\n".join(found)
+    assert not found, "\n".join(found)
 
 
 @pytest.mark.parametrize(
