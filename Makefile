@@ -6,7 +6,7 @@ unexport PYTHONDONTWRITEBYTECODE # pip installs source (--no-compile); what is i
 export OMP_NUM_THREADS := 1
 jb := .venv/bin/jupyter-book build . -W -n --keep-going
 
-.PHONY: help book pdf lite slides test test-slow test-browser test-lite test-frameworks test-versions coverage mutants audit zizmor serve outputs reviewed check format lengths links assignments keys test-assignments bench package release requirements clean
+.PHONY: help book pdf lite slides test test-slow test-browser test-lite test-frameworks reproduce-check test-versions coverage mutants audit zizmor serve outputs reviewed check format lengths links assignments keys test-assignments bench package release requirements clean
 .DELETE_ON_ERROR:
 
 help: ## list these commands
@@ -55,6 +55,9 @@ lite: book ## make _build/lite: the chapters as notebooks that run in a browser,
 test: book ## build the book and run its tests: package, chapters, pages
 	$(python) tests/book/notebooks.py prepare
 	$(python) -m pytest --whole -m "not slow" -n 2 --dist loadscope --nbval-lax --nbval-current-env --nbval-cell-timeout 600 --ignore tests/course --ignore tests/frameworks --ignore tests/site/browser tests _build/nbval
+
+reproduce-check: .venv/installed ## do the runs of the stored tables still begin as they did? Their first ten steps, to 1e-6
+	$(python) -m fpnotes.chapters.first_steps
 
 # Such tests are marked slow where they stand. The sample of mutants is drawn from a seed.
 test-slow: book assignments ## run what make test and make test-assignments leave out, and a sample of mutants (an hour)
