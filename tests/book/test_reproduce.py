@@ -527,8 +527,11 @@ def test_the_command_line_says_what_to_run(monkeypatch, tmp_path):
     monkeypatch.setattr(reproduce, "mnist", lambda out, **given: calls.append((out, given)))
     reproduce.main(["mnist", "--out", str(tmp_path)])
     reproduce.main(["mnist", "--out", "there", "--seeds", "5", "--workers", "8", "--shipped"])
+    reproduce.main(["mnist", "--out", "there", "--protocols", "euler", "unrolled"])
     whole = {"seeds": range(3), "full": True, "workers": 2, "cache": None}
+    whole["protocols"] = ["exact", "euler", "unrolled"]
     assert calls[0] == (tmp_path, whole)
+    assert calls[2] == (Path("there"), {**whole, "protocols": ["euler", "unrolled"]})
     assert calls[1] == (Path("there"), {**whole, "seeds": range(5), "workers": 8, "full": False})
     with pytest.raises(SystemExit):
         reproduce.main([])
