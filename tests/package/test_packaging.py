@@ -28,7 +28,7 @@ EXTRAS = {
 # And functions that need more than their module.
 CALLS = {
     "fpnotes.load_digits(full=True)": ("pooch", "data"),
-    "fpnotes.chapters.reproduce.results('mnist-runs')": ("pandas", "figures"),
+    "fpnotes.chapters.reproduce.results('mnist-exact-runs')": ("pandas", "figures"),
 }
 
 
