@@ -6,11 +6,9 @@ on all images of MNIST are repeated on those that come with the package.
 """
 
 import argparse
-import csv
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,7 @@ import numpy as np
 from fpnotes._identity import readable
 from fpnotes._types import FloatArray
 from fpnotes.chapters import best, cortex, linear, opening, reproduce, rivals
-from fpnotes.chapters.reproduce import made, write
+from fpnotes.chapters.reproduce import made, results, write
 from fpnotes.optimizers import Adam, Momentum
 from fpnotes.rules import Rule, gradient, linearized, linearized_without_gains, reparameterized
 from fpnotes.tasks import Digits, TaskLike
@@ -87,13 +85,9 @@ def rows() -> Iterator[dict[str, Any]]:
 
 
 def stored() -> dict[tuple[str, str], FloatArray]:
-    """Return {(table, rule): losses} of the table that comes with the package."""
-    path = files("fpnotes.chapters").joinpath("tables", "first-steps.csv")
-    found: dict[tuple[str, str], list[float]] = {}
-    with path.open(encoding="utf-8") as file:
-        for row in csv.DictReader(line for line in file if not line.startswith("#")):
-            found.setdefault((row["table"], row["rule"]), []).append(float(row["loss"]))
-    return {key: np.array(of) for key, of in found.items()}
+    """Return {(table, rule): losses} of the table that comes with the package; needs pandas."""
+    runs: Any = results("first-steps").groupby(["table", "rule"], sort=False)
+    return {key: run.loss.to_numpy() for key, run in runs}
 
 
 def differences() -> dict[tuple[str, str], float]:
