@@ -7,7 +7,7 @@ import numpy as np
 from fpnotes._certificate import Certificate
 from fpnotes._continuation import continuation
 from fpnotes._iterations import Anderson, Newton, Relaxation, iterate
-from fpnotes._linear import solve_direct
+from fpnotes._linear import Factors, solve_direct
 from fpnotes._rows import chunks, largest
 from fpnotes.activations import evaluate, linear, relu
 
@@ -22,7 +22,7 @@ CONTINUATION_STEPS = 100
 class Batch:
     """Samples of one network, rows of x (m, N), and where they stand: r, at first where to start.
 
-    The other attributes are those of a FixedPoint.
+    ``factors`` are those of I − W where it was factored for good; the other attributes are a FixedPoint's.
     """
 
     def __init__(self, W, f, x, r):
@@ -31,6 +31,7 @@ class Batch:
         self.residual = np.empty(len(x), x.dtype)
         self.steps = np.zeros(len(x), dtype=int)
         self.converged = np.zeros(len(x), dtype=bool)
+        self.factors: Factors | None = None
 
     @np.errstate(all="ignore")  # what overflows is not certified
     def solve(self, tol, max_steps, method):
@@ -65,7 +66,11 @@ class Batch:
         f, r, x = self.f, self.r, self.x
         direct = f is linear and method in ("auto", "newton")
         if direct:
-            r[:] = solve_direct(self.W, np.ones_like(x[:1]), x)
+            self.factors = Factors.of(self.W)
+            if self.factors is None:
+                r[:] = solve_direct(self.W, np.ones_like(x[:1]), x)
+            else:
+                r[:] = self.factors.solve(x)
         for part in chunks(x):
             if f is linear or f is relu:
                 if not direct:
@@ -95,7 +100,8 @@ class Batch:
 
     def _finite(self, part):
         """Return whether the residual and all gains are numbers, (m,)."""
-        return np.isfinite(self.residual[part]) & np.isfinite(self.gain[part]).all(axis=1)
+        finite = np.isfinite(self.residual[part])
+        return finite if self.f is linear else finite & np.isfinite(self.gain[part]).all(axis=1)
 
 
 def _unit(x, r):

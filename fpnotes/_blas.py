@@ -1,12 +1,29 @@
-"""One BLAS thread for as long as anything in this process asks for it."""
+"""How many threads BLAS has, and one thread for as long as anything in this process asks for it."""
 
 from contextlib import contextmanager
+from functools import lru_cache
 from threading import Lock
 
-from threadpoolctl import OpenBLASController, threadpool_limits
+from threadpoolctl import OpenBLASController, ThreadpoolController, threadpool_limits
 
 _lock = Lock()
 _users, _limits = 0, None
+
+
+@lru_cache(maxsize=1)
+def _libraries():
+    import scipy.linalg  # noqa: F401  # as below
+
+    return ThreadpoolController().select(user_api="blas").lib_controllers
+
+
+def has_one_thread():
+    """Return whether every BLAS in this process, NumPy's and SciPy's, has one thread at this moment.
+
+    Only then may the two take turns: where each has a pool of threads, the pools get in each other's way.
+    """
+    threads = [library.num_threads for library in _libraries()]
+    return bool(threads) and max(threads) == 1
 
 
 @contextmanager

@@ -84,7 +84,7 @@ class Certificate:
         within, roundings = (0.9, ROUNDINGS / 2) if early else (1, ROUNDINGS)
         size, (drive, arrives) = largest(r), self.drive(x, z, rate, gain)
         small = within * self.tol * np.minimum(size, drive)
-        most = size * (1 + self.spread * largest(gain))
+        most = size * (1 + self.spread * (1 if self.f is linear else largest(gain)))
         good = (residual <= small) & (most <= self.amplification * drive)
         left = DIGITS * np.maximum(np.maximum(size, drive), np.minimum(1, arrives))
         good &= self.eps * arrives <= left

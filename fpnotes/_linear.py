@@ -1,13 +1,18 @@
 """Linear systems with the matrix I − GW, one per sample."""
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 
+from fpnotes._blas import has_one_thread
 from fpnotes._rows import largest
 
 # Per-sample matrices are built at most this many entries at a time, so that memory does not grow with m.
 CHUNK = 2_000_000
+# From this many neurons on it pays to keep a factorization, and from this many right-hand sides on to have
+# a sample per row in BLAS, too.
+SHARED = 64
+ROWS = 32
 
 
 def stacks(m, n):
@@ -109,9 +114,74 @@ def solve_bounded(W, gain, b, transpose=False, enough=0.0):
     return u, error
 
 
+class Factors:
+    """The factorization of K = I − W, which serves systems with K and with Kᵀ.
+
+    NumPy can factor a matrix, but not keep what it found. SciPy can, by another BLAS: where that would cost
+    more than it saves, :meth:`of` returns None.
+    """
+
+    def __init__(self, W):
+        from scipy.linalg import blas, lapack
+
+        self._trsm, self._getrs = blas.dtrsm, lapack.dgetrs
+        self.W = W
+        K = np.negative(W, order="C")
+        K.flat[:: len(W) + 1] += 1
+        # LAPACK takes columns for rows, so that what it factors is Kᵀ = PLU.
+        self._lu, self._pivots, info = lapack.dgetrf(K.T, overwrite_a=1)
+        self.singular = info > 0
+        swapped = lapack.dlaswp(np.arange(len(W), dtype=float)[:, None], self._pivots)
+        self._order = swapped[:, 0].astype(int)  # (LU)[i] = (Kᵀ)[order[i]]
+
+    @classmethod
+    def of(cls, W):
+        """Return the factors of I − W; None for few neurons, for single precision and for a BLAS with threads."""
+        if len(W) < SHARED or W.dtype != np.float64 or not has_one_thread():
+            return None
+        return cls(W)
+
+    def solve(self, b, transpose=False):
+        """Return K⁻¹b, or K⁻ᵀb, for every row of b, (m, N); NaN where K is exactly singular."""
+        if self.singular:
+            return np.full_like(b, np.nan)
+        if len(b) < ROWS:
+            trans = 0 if transpose else 1
+            return self._getrs(self._lu, self._pivots, b.copy().T, trans=trans, overwrite_b=1)[0].T
+        # A row u of K⁻¹b has uKᵀ = uPLU = b, and one of K⁻ᵀb has uK = uUᵀLᵀPᵀ = b.
+        upper = {"side": 1, "overwrite_b": 1}
+        lower = upper | {"lower": 1, "diag": 1}
+        if transpose:
+            u = self._trsm(1.0, self._lu, b.T[self._order].T, trans_a=1, **lower)
+            return self._trsm(1.0, self._lu, u, trans_a=1, **upper)
+        u = self._trsm(1.0, self._lu, np.array(b, order="F"), **upper)
+        columns = np.empty_like(u.T)
+        columns[self._order] = self._trsm(1.0, self._lu, u, **lower).T
+        return columns.T
+
+    @cached_property
+    def relative_error(self):
+        """A bound on the error of a row of K⁻ᵀb relative to its largest entry, as of `bounded_by_norms`."""
+        if self.singular:
+            return np.nan
+        return _relative_error(
+            np.abs(self.W).sum(axis=0).max(), self.solve(_signs(len(self.W), self.W.dtype), True)
+        )
+
+
 @lru_cache(maxsize=8)
 def _signs(n, dtype):
     return np.random.default_rng(0).choice(np.array([-1, 1], dtype), (2, n))
+
+
+def _relative_error(norm, solved):
+    """Bound the error of a solution of K u = b relative to its largest entry.
+
+    ``norm`` is the largest row sum of ``|I − K|``, and ``solved`` are the solutions for random signs.
+    """
+    n, eps = solved.shape[1], np.finfo(solved.dtype).eps
+    inverse = 10 * np.sqrt(n) * np.abs(solved).max(initial=0)
+    return n * eps * (1 + norm) * inverse
 
 
 def bounded_by_norms(K, b):
@@ -121,14 +191,12 @@ def bounded_by_norms(K, b):
     Random signs beside b show the size of the inverse: a row of it has a norm of about their largest solution
     (Dixon 1983), and a sum of at most √N times its norm. A factor 10 covers bad luck.
     """
-    n, eps = len(K), np.finfo(b.dtype).eps
-    size = 2 + np.abs(K).sum(axis=1).max(initial=0)  # at least that of I + |I − K|
+    norm = 1 + np.abs(K).sum(axis=1).max(initial=0)  # at least that of I − K
     try:
-        u = np.linalg.solve(K, np.concatenate([b, _signs(n, b.dtype)]).T).T
+        u = np.linalg.solve(K, np.concatenate([b, _signs(len(K), b.dtype)]).T).T
     except np.linalg.LinAlgError:
         return np.full_like(b, np.nan), np.full(len(b), np.nan, b.dtype)
-    inverse = 10 * np.sqrt(n) * np.abs(u[-2:]).max(initial=0)
-    return u[:-2], n * eps * size * inverse * largest(u[:-2])
+    return u[:-2], _relative_error(norm, u[-2:]) * largest(u[:-2])
 
 
 def _refined(W, gain, b, transpose):

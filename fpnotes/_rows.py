@@ -30,5 +30,4 @@ def _slices(rows, nbytes):
 
 def largest(a):
     """Return the largest modulus of every row of a real array: (m, N) → (m,)."""
-    # Adding 0 makes 0 of −0.
-    return np.maximum(a.max(axis=1, initial=0), -a.min(axis=1, initial=0)) + 0.0
+    return np.abs(a).max(axis=1, initial=0)

@@ -16,7 +16,7 @@ def check_step(
     W = square_matrix("W", W)
     if not isinstance(point, FixedPoint):
         raise TypeError(f"point must be a FixedPoint, as solve returns, not {type(point).__name__}")
-    if not np.array_equal(W, point.W):
+    if W is not point.W and not np.array_equal(W, point.W):
         raise ValueError("point was solved for other weights than W: solve again at this W")
     error = rows_of("error", error, len(W))
     if error.shape != point.r.shape:

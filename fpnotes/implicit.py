@@ -204,6 +204,20 @@ def resolvent(
     return _resolvent(W, gain, b, transpose, tol)
 
 
+def adjoint(W, gain, error, tol=None, factors=None):
+    """Return Gλ, for λ of the adjoint equation with a rule's error e, (m, N): by ``factors`` where they suffice.
+
+    ``factors`` are those of I − W, kept with the fixed points of a linear network, whose gains are 1.
+    """
+    if factors is not None and factors.relative_error <= WORST / 100:
+        tolerance(tol, W.dtype)
+        size = largest(error)
+        # That bound is relative, and holds as long as no product falls below the range of floats.
+        if ((size == 0) | (np.abs(np.log2(size)) < 500)).all():
+            return factors.solve(error, transpose=True)
+    return gain * resolvent(W, gain, error, transpose=True, tol=tol)
+
+
 def _gw(u, transpose, gain, W):
     """Return GW u, or (GW)ᵀu, one row per sample."""
     return np.matmul(gain * u, W) if transpose else gain * np.matmul(u, W.T)

@@ -20,7 +20,7 @@ from fpnotes._inputs import count, square_matrix
 from fpnotes._rows import parts
 from fpnotes._steps import check_step, finite_step, linear_response, solve_unless_singular
 from fpnotes._types import ArrayLike, FloatArray, Real
-from fpnotes.implicit import resolvent
+from fpnotes.implicit import adjoint
 from fpnotes.network import SingularityError
 from fpnotes.solvers import FixedPoint
 
@@ -106,7 +106,7 @@ def gradient(
     W, error, lr = check_step(W, point, error, lr)
 
     def factors(g, r, _, e):
-        return g * resolvent(W, g, e, transpose=True, tol=tol), r
+        return adjoint(W, g, e, tol, point._factors), r
 
     return _sum_of_outer(factors, point, error, lr)
 

@@ -7,13 +7,14 @@ residual of the very r that is returned. A sample that fails neither spoils the 
 import warnings
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from fpnotes._batch import METHODS, Batch
 from fpnotes._certificate import Certificate, tolerance
 from fpnotes._inputs import count, rows_of, square_matrix
+from fpnotes._linear import Factors
 from fpnotes._types import ArrayLike, BoolArray, FloatArray, IntArray, Method, OnFailure, Real
 from fpnotes.activations import Activation, Curve, as_activation, evaluate
 from fpnotes.network import spectral_abscissa
@@ -95,12 +96,24 @@ class FixedPoint:
     converged: BoolArray
     steps: IntArray
 
+    # Of I − W, where the network is linear and solve has factored it for good.
+    _factors: ClassVar[Factors | None] = None
+
     def __post_init__(self) -> None:
         """Copy whatever can still be written to."""
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for name in self.__dataclass_fields__:
+            value = getattr(self, name)
             if isinstance(value, np.ndarray) and value.flags.writeable:
-                object.__setattr__(self, field.name, _read_only(value.copy()))
+                object.__setattr__(self, name, _read_only(value.copy()))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what can be computed again."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Make arrays read-only again, which no pickle does."""
+        vars(self).update(state)
+        self.__post_init__()
 
     def __repr__(self) -> str:
         """Return one line: how large the network and the batch are, and how the solve went."""
@@ -132,13 +145,15 @@ class FixedPoint:
         except IndexError as error:
             raise IndexError(f"no such samples in a FixedPoint of shape {shape}: {error}") from None
         neurons = ("r", "gain", "x", "recurrent")
-        return FixedPoint(
+        chosen = FixedPoint(
             **{name: _read_only(getattr(self, name).reshape(-1, n)[rows]) for name in neurons},
             W=self.W,
             residual=self.residual.ravel()[rows],
             converged=self.converged.ravel()[rows],
             steps=self.steps.ravel()[rows],
         )
+        object.__setattr__(chosen, "_factors", self._factors)
+        return chosen
 
     @cached_property
     def spectral_abscissa(self) -> FloatArray:
@@ -274,6 +289,7 @@ def solve(
         converged=_read_only(batch.converged.reshape(samples))[()],
         steps=_read_only(batch.steps.reshape(samples))[()],
     )
+    object.__setattr__(point, "_factors", batch.factors)
     if on_failure != "ignore" and not np.all(point.converged):
         message = failure(point, tol, f) + (
             " With on_failure='ignore' it is returned, and point[point.converged] leaves these samples out."

@@ -16,13 +16,15 @@ from fpnotes._progress import advance, progress_bar
 from fpnotes._state import Checkpoint, copied_rule, has_state, rule_name
 from fpnotes._types import Real
 from fpnotes.network import SingularityError
-from fpnotes.rules import Rule
+from fpnotes.rules import Rule, gradient, linearized, reparameterized
 from fpnotes.solvers import ConvergenceError, FixedPoint, solve
-from fpnotes.tasks import TaskLike
+from fpnotes.tasks import Digits, LinearRegression, TaskLike
 
 __all__ = ["History", "keep_memory", "train"]
 
 History.__module__ = __name__  # where it is imported from, and so documented
+
+OWN_SOLVE, OWN_RULES = solve, (gradient, linearized, reparameterized)
 
 
 def keep_memory() -> None:
@@ -191,6 +193,10 @@ class _Run:
                 rows = resume.recorded["step"] < self.taken
                 self.before = {name: values[rows] for name, values in resume.recorded.items()}
             self.expected = checkpoint.batch
+        # Functions get copies, in which they may work; those of the package that do not need none.
+        self.lend_batch = type(task) in (LinearRegression, Digits)
+        self.lend_to_solve = solve is OWN_SOLVE
+        self.lend_to_rule = self.lend_to_solve and any(rule is own for own in OWN_RULES)
         self.batches: Iterator = task.batches(np.random.default_rng(self.seed))
         self.stateful = has_state(self.rule)
         for step in range(self.taken):
@@ -200,7 +206,9 @@ class _Run:
         """Return the inputs and targets of a step; raise if an earlier run saw others at that step."""
         self.doing = "task.batches"
         try:
-            x, y = copy.deepcopy(next(self.batches))
+            x, y = next(self.batches)
+            if not self.lend_batch:
+                x, y = copy.deepcopy((x, y))
         except StopIteration:
             raise ValueError(
                 f"task.batches ended before step {step}: it must yield without end"
@@ -219,7 +227,8 @@ class _Run:
         x, y = self.next_batch(self.taken)
         self.batch = self.taken, x, y
         self.doing, dropped = "solve", 0
-        point = self.solve(self.W.copy(), copy.copy(x), self.task.activation, **self.solver)
+        W, x = (self.W, x) if self.lend_to_solve else (self.W.copy(), copy.copy(x))
+        point = self.solve(W, x, self.task.activation, **self.solver)
         if self.drop:
             found = np.asarray(point.converged)
             dropped = int((~found).sum())
@@ -228,13 +237,17 @@ class _Run:
             if dropped:
                 point, y = point[found], np.asarray(y)[found]
         self.doing = "task.loss"
-        loss = np.asarray(self.task.loss(point.r.copy(), copy.deepcopy(y)))
+        loss = np.asarray(self.task.loss(*self._rates_and_targets(point, y)))
         if loss.dtype.kind not in "biuf" or loss.size != 1:
             raise TypeError(f"task.loss must return a real number, not {_described(loss)}")
         if not np.isfinite(loss).all():
             raise FloatingPointError("the loss is not finite")
         self.measured.append((float(loss.item()), dropped))
         return point, y
+
+    def _rates_and_targets(self, point, y):
+        """Return what the task's loss and error are given."""
+        return (point.r, y) if self.lend_batch else (point.r.copy(), copy.deepcopy(y))
 
     def record(self, record, point):
         """Record what was asked for."""
@@ -255,19 +268,19 @@ class _Run:
     def step(self, point, y, lr):
         """Take a step, wholly or not at all."""
         self.doing = "task.error"
-        error = np.array(self.task.error(point.r.copy(), copy.deepcopy(y)))
+        error = np.array(self.task.error(*self._rates_and_targets(point, y)))
         _check_array("task.error", error, point.r.shape)
         if not np.isfinite(error).all():
             raise FloatingPointError("the error dJ/dr is not finite")
         self.doing = name = f"rule {rule_name(self.given)}"
         rule = copied_rule(self.rule) if self.stateful else self.rule
-        dW = np.asarray(rule(self.W.copy(), point, error, lr))
+        dW = np.asarray(rule(point.W if self.lend_to_rule else self.W.copy(), point, error, lr))
         _check_array(name, dW, self.W.shape)
-        if not np.isfinite(dW).all():
-            raise FloatingPointError("the update is not finite")
         W = self.W + dW
         if not np.isfinite(W).all():
-            raise FloatingPointError("the weights are not finite after the update")
+            update = "the update is not finite"
+            after = "the weights are not finite after the update"
+            raise FloatingPointError(after if np.isfinite(dW).all() else update)
         self.W, self.rule, self.taken = W, rule, self.taken + 1
 
     def history(self, **end):
