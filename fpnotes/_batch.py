@@ -71,6 +71,7 @@ class Batch:
                 r[:] = solve_direct(self.W, np.ones_like(x[:1]), x)
             else:
                 r[:] = self.factors.solve(x)
+                certificate.spread = self.factors.row_sum
         for part in chunks(x):
             if f is linear or f is relu:
                 if not direct:

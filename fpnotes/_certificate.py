@@ -15,6 +15,8 @@ thousandth of b: otherwise the sum f(W r + x) has lost the input, and any residu
 without input has none to lose.
 """
 
+from functools import cached_property
+
 import numpy as np
 
 from fpnotes._inputs import positive
@@ -48,7 +50,11 @@ class Certificate:
         self.tol, self.f, self.W = tol, f, W
         self.eps = float(np.finfo(W.dtype).eps)
         self.amplification = amplification or DIGITS / self.eps
-        self.spread = np.abs(W).sum(axis=1).max()
+
+    @cached_property
+    def spread(self):
+        """The largest sum of a row of ``|W|``."""
+        return np.abs(self.W).sum(axis=1).max()
 
     def limit(self, size, input_size):
         """Return a residual that a row of r must not exceed, known without gains where they are at most 1.

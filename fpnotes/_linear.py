@@ -125,7 +125,8 @@ class Factors:
         from scipy.linalg import blas, lapack
 
         self._trsm, self._getrs = blas.dtrsm, lapack.dgetrs
-        self.W = W
+        size, ones = np.abs(W), np.ones(len(W))
+        self.row_sum, self.column_sum = (size @ ones).max(), (ones @ size).max()  # of |W|, the largest
         K = np.negative(W, order="C")
         K.flat[:: len(W) + 1] += 1
         # LAPACK takes columns for rows, so that what it factors is Kᵀ = PLU.
@@ -164,9 +165,8 @@ class Factors:
         """A bound on the error of a row of K⁻ᵀb relative to its largest entry, as of `bounded_by_norms`."""
         if self.singular:
             return np.nan
-        return _relative_error(
-            np.abs(self.W).sum(axis=0).max(), self.solve(_signs(len(self.W), self.W.dtype), True)
-        )
+        signs = _signs(len(self._lu), self._lu.dtype)
+        return _relative_error(self.column_sum, self.solve(signs, transpose=True))
 
 
 @lru_cache(maxsize=8)

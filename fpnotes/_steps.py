@@ -13,11 +13,12 @@ def check_step(
     W: ArrayLike, point: FixedPoint, error: ArrayLike, lr: Real
 ) -> tuple[FloatArray, FloatArray, float]:
     """Check what every rule is given."""
-    W = square_matrix("W", W)
     if not isinstance(point, FixedPoint):
         raise TypeError(f"point must be a FixedPoint, as solve returns, not {type(point).__name__}")
-    if W is not point.W and not np.array_equal(W, point.W):
-        raise ValueError("point was solved for other weights than W: solve again at this W")
+    if W is not point.W or point._factors is None:  # else solve has checked them
+        W = square_matrix("W", W)
+        if not np.array_equal(W, point.W):
+            raise ValueError("point was solved for other weights than W: solve again at this W")
     error = rows_of("error", error, len(W))
     if error.shape != point.r.shape:
         raise ValueError(f"error must have the shape of r, {point.r.shape}, not {error.shape}")

@@ -424,4 +424,6 @@ def _sum_of_outer(factors, point, error, lr):
         return left.T @ right
 
     with np.errstate(all="ignore"):
-        return finite_step(-lr * reduce(np.add, map(product, parts(batch[0]))))
+        total = reduce(np.add, map(product, parts(batch[0])))
+        total *= -lr
+        return finite_step(total)

@@ -253,12 +253,27 @@ def solve(
            [1., 1.]])
     """
     W = square_matrix("W", W)
-    n = W.shape[0]
-    x = rows_of("x", x, n)
-    f = as_activation(activation)
+    x = rows_of("x", x, len(W))
     dtype = np.result_type(W, x)
     # Copies in C order: the caller may train W in place, and rows must be views of r, not copies.
     W, x = np.array(W, dtype, order="C"), np.array(x, dtype, order="C")
+    return solve_checked(
+        W,
+        x,
+        activation,
+        r0=r0,
+        tol=tol,
+        max_steps=max_steps,
+        method=method,
+        on_failure=on_failure,
+    )
+
+
+def solve_checked(
+    W, x, activation, *, r0=None, tol=None, max_steps=1000, method="auto", on_failure="raise"
+):
+    """Do what solve does, given W and x, checked, of one dtype and in C order, which nobody writes to again."""
+    f, n, dtype = as_activation(activation), len(W), W.dtype
     if r0 is None:
         r = np.zeros(x.shape, dtype)
     else:
@@ -296,7 +311,7 @@ def solve(
         )
         if on_failure == "raise":
             raise ConvergenceError(message, point)
-        warnings.warn(message, RuntimeWarning, stacklevel=2)
+        warnings.warn(message, RuntimeWarning, stacklevel=3)
     return point
 
 

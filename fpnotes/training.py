@@ -17,7 +17,7 @@ from fpnotes._state import Checkpoint, copied_rule, has_state, rule_name
 from fpnotes._types import Real
 from fpnotes.network import SingularityError
 from fpnotes.rules import Rule, gradient, linearized, reparameterized
-from fpnotes.solvers import ConvergenceError, FixedPoint, solve
+from fpnotes.solvers import ConvergenceError, FixedPoint, solve, solve_checked
 from fpnotes.tasks import Digits, LinearRegression, TaskLike
 
 __all__ = ["History", "keep_memory", "train"]
@@ -227,8 +227,11 @@ class _Run:
         x, y = self.next_batch(self.taken)
         self.batch = self.taken, x, y
         self.doing, dropped = "solve", 0
-        W, x = (self.W, x) if self.lend_to_solve else (self.W.copy(), copy.copy(x))
-        point = self.solve(W, x, self.task.activation, **self.solver)
+        if self.lend_to_solve and self.lend_batch and self.W.dtype == x.dtype:
+            self.W.flags.writeable = False
+            point = solve_checked(self.W, x, self.task.activation, **self.solver)
+        else:
+            point = self.solve(self.W.copy(), copy.copy(x), self.task.activation, **self.solver)
         if self.drop:
             found = np.asarray(point.converged)
             dropped = int((~found).sum())
@@ -268,7 +271,8 @@ class _Run:
     def step(self, point, y, lr):
         """Take a step, wholly or not at all."""
         self.doing = "task.error"
-        error = np.array(self.task.error(*self._rates_and_targets(point, y)))
+        error = self.task.error(*self._rates_and_targets(point, y))
+        error = np.asarray(error) if self.lend_batch else np.array(error)
         _check_array("task.error", error, point.r.shape)
         if not np.isfinite(error).all():
             raise FloatingPointError("the error dJ/dr is not finite")
