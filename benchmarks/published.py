@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import scipy.linalg  # noqa: F401  # its BLAS must be there to be limited to one thread
 from made import DATA, made, write
 from threadpoolctl import threadpool_limits
 

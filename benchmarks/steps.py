@@ -19,6 +19,7 @@ from made import DATA, made, write
 from published import RULES, authors_linear
 
 from fpnotes import LinearRegression, gradient, reparameterized, train
+from fpnotes._linear import Factors
 
 OUT = DATA / "speed-steps.csv"
 
@@ -29,11 +30,14 @@ def bare(rule, task, lr=0.1):
 
     def step():
         B = identity - W
-        r = np.linalg.solve(B, x.T).T
+        factors = Factors.of(W)  # None where BLAS has several threads
+        r = np.linalg.solve(B, x.T).T if factors is None else factors.solve(x)
         recurrent = r @ W.T  # for the residual
         error = 2 * (r - y) / len(x)
         if rule is gradient:
-            return -lr * (np.linalg.solve(B.T, error.T) @ r)
+            if factors is None:
+                return -lr * (np.linalg.solve(B.T, error.T) @ r)
+            return -lr * (factors.solve(error, transpose=True).T @ r)
         if rule is reparameterized:
             B_error, x_B = error @ B.T, x @ B
             middle = np.eye(len(x)) - lr * (x_B @ error.T)

@@ -126,7 +126,8 @@ class Factors:
 
         self._trsm, self._getrs = blas.dtrsm, lapack.dgetrs
         size, ones = np.abs(W), np.ones(len(W))
-        self.row_sum, self.column_sum = (size @ ones).max(), (ones @ size).max()  # of |W|, the largest
+        # The largest of |W|.
+        self.row_sum, self.column_sum = (size @ ones).max(), (ones @ size).max()
         K = np.negative(W, order="C")
         K.flat[:: len(W) + 1] += 1
         # LAPACK takes columns for rows, so that what it factors is Kᵀ = PLU.
@@ -137,7 +138,7 @@ class Factors:
 
     @classmethod
     def of(cls, W):
-        """Return the factors of I − W; None for few neurons, for single precision and for a BLAS with threads."""
+        """Return the factors of I − W; None for few neurons, in single precision, or if BLAS has threads."""
         if len(W) < SHARED or W.dtype != np.float64 or not has_one_thread():
             return None
         return cls(W)
@@ -162,7 +163,7 @@ class Factors:
 
     @cached_property
     def relative_error(self):
-        """A bound on the error of a row of K⁻ᵀb relative to its largest entry, as of `bounded_by_norms`."""
+        """A bound on the error of a row of K⁻ᵀb, relative to its largest entry: see ``bounded_by_norms``."""
         if self.singular:
             return np.nan
         signs = _signs(len(self._lu), self._lu.dtype)

@@ -205,9 +205,10 @@ def resolvent(
 
 
 def adjoint(W, gain, error, tol=None, factors=None):
-    """Return Gλ, for λ of the adjoint equation with a rule's error e, (m, N): by ``factors`` where they suffice.
+    """Return Gλ, for λ of the adjoint equation with a rule's error e, (m, N).
 
-    ``factors`` are those of I − W, kept with the fixed points of a linear network, whose gains are 1.
+    ``factors`` are those of I − W, kept with the fixed points of a linear network, whose gains are 1. They
+    serve where they are known to give λ with as many digits as :func:`resolvent` asks for.
     """
     if factors is not None and factors.relative_error <= WORST / 100:
         tolerance(tol, W.dtype)

@@ -272,7 +272,7 @@ def solve(
 def solve_checked(
     W, x, activation, *, r0=None, tol=None, max_steps=1000, method="auto", on_failure="raise"
 ):
-    """Do what solve does, given W and x, checked, of one dtype and in C order, which nobody writes to again."""
+    """Do what solve does for W and x that are checked, of one dtype, in C order, and not written to again."""
     f, n, dtype = as_activation(activation), len(W), W.dtype
     if r0 is None:
         r = np.zeros(x.shape, dtype)

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import threadpoolctl
 
 from fpnotes import _linear
-from fpnotes._linear import solve_bounded, solve_direct, stacks
+from fpnotes._blas import has_one_thread, one_blas_thread
+from fpnotes._linear import SHARED, Factors, solve_bounded, solve_direct, stacks
 
 
 @pytest.mark.parametrize(("m", "n"), [(0, 5), (1, 5), (7, 5), (1000, 30), (100, 1000), (3, 3000)])
@@ -103,3 +105,61 @@ def test_the_bound_of_an_exactly_singular_row_is_nan(equal):
     u, bound = solve_bounded(np.diag([1.0, 0.5]), gain, np.ones((2, 2)))
     assert np.isnan(bound).tolist() == [True, equal]
     assert equal or np.allclose(u[1], [2, 2])
+
+
+@pytest.mark.parametrize("transpose", [False, True])
+@pytest.mark.parametrize("m", [0, 1, 31, 32, 100])
+@pytest.mark.parametrize("n", [SHARED, 130])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_one_factorization_serves_a_matrix_and_its_transpose(m, n, transpose, order):
+    rng = np.random.default_rng(6)
+    W = np.array(1.5 * rng.standard_normal((n, n)) / np.sqrt(n), order=order)
+    b = np.array(rng.standard_normal((m, n)), order=order)
+    W.flags.writeable = b.flags.writeable = False
+    K = np.eye(n) - W
+    with one_blas_thread():
+        factors = Factors.of(W)
+        assert factors is not None
+        u = factors.solve(b, transpose)
+    expected = np.linalg.solve(K.T if transpose else K, b.T).T
+    assert u.shape == b.shape
+    assert (np.abs(u - expected) <= 1e-11 * np.abs(expected).max(initial=0)).all()
+    assert not b.size or not np.shares_memory(u, b)
+
+
+def test_the_error_of_a_kept_factorization_is_within_its_bound():
+    """Up to where all digits are lost: a singular value of I − W goes down to 10⁻¹⁵."""
+    rng = np.random.default_rng(7)
+    n, b = SHARED, rng.standard_normal((40, SHARED))
+    for digits in range(1, 16):
+        U, V = (np.linalg.qr(rng.standard_normal((n, n)))[0] for _ in range(2))
+        W = np.eye(n) - U @ np.diag([10.0**-digits, *np.ones(n - 1)]) @ V
+        with one_blas_thread():
+            factors = Factors.of(W)
+            assert factors is not None
+            u = factors.solve(b, transpose=True)
+        K = np.eye(n, dtype=np.longdouble) - W
+        exact = u.astype(np.longdouble)
+        for _ in range(4):  # refinement, its residuals in extended precision
+            exact += np.linalg.solve(K.T.astype(float), (b - exact @ K).T.astype(float)).T
+        error = np.abs(u - exact).max(axis=1) / np.abs(u).max(axis=1)
+        assert (error <= factors.relative_error).all()
+        assert factors.relative_error <= 1e-10 * 10.0**digits
+
+
+def test_of_a_singular_matrix_nothing_is_known():
+    W = np.eye(SHARED)
+    W[:-1, :-1] *= 0.5
+    with one_blas_thread():
+        factors = Factors.of(W)
+    assert factors is not None and np.isnan(factors.relative_error)
+    assert np.isnan(factors.solve(np.ones((2, SHARED)))).all()
+
+
+def test_a_factorization_is_kept_only_where_it_pays():
+    W = np.zeros((SHARED, SHARED))
+    with one_blas_thread():
+        assert has_one_thread() and Factors.of(W)
+        assert Factors.of(W[1:, 1:]) is None and Factors.of(W.astype(np.float32)) is None
+    with threadpoolctl.threadpool_limits(2):
+        assert not has_one_thread() and Factors.of(W) is None

@@ -1,5 +1,6 @@
 """The learning rules: against finite differences and their definitions, and what they refuse."""
 
+import copy
 import re
 from functools import partial
 
@@ -9,6 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import fpnotes as fp
+from fpnotes._blas import one_blas_thread
 from fpnotes.activations import NAMED
 from fpnotes.rules import linearized_without_gains, natural
 
@@ -574,3 +576,52 @@ def test_a_linear_network_of_huge_weights_is_known_as_linear(seed):
     point = point[point.converged]
     assert len(point.r)
     assert np.isfinite(natural(W, point, np.ones_like(point.r), 1e-3)).all()
+
+
+class TestOneFactorization:
+    """A linear network's, kept with its fixed points: a copy of them has none, and the rule makes one."""
+
+    def instance(self, condition=1.0, m=40, n=80):
+        rng = np.random.default_rng(8)
+        U, V = (np.linalg.qr(rng.standard_normal((n, n)))[0] for _ in range(2))
+        W = np.eye(n) - U @ np.diag([1 / condition, *np.ones(n - 1)]) @ V
+        with one_blas_thread():
+            point = fp.solve(W, rng.standard_normal((m, n)) @ (np.eye(n) - W).T, "linear", tol=1e-6)
+        return W, point, rng.standard_normal((m, n))
+
+    @pytest.mark.parametrize("condition", [1.0, 1e4, 1e8])
+    def test_it_gives_the_same_step(self, condition):
+        W, point, error = self.instance(condition)
+        dW = fp.gradient(W, point, error, 0.1)
+        expected = fp.gradient(W, copy.copy(point), error, 0.1)
+        assert np.abs(dW - expected).max() <= 1e-13 * condition * np.abs(expected).max()
+
+    def test_it_is_the_only_one(self, monkeypatch):
+        W, point, error = self.instance()
+        monkeypatch.setattr(np.linalg, "solve", None)  # calling it would fail
+        part = slice(10, 30)
+        dW = fp.gradient(W, point, error, 0.1)
+        dW -= fp.gradient(W, point[part], error[part], 0.1)
+        rest = np.r_[0:10, 30:40]
+        expected = fp.gradient(W, point[rest], error[rest], 0.1)
+        np.testing.assert_allclose(dW, expected, rtol=0, atol=1e-13)
+
+    def test_near_a_singularity_it_is_not_trusted(self):
+        W, point, error = self.instance(condition=1e15)
+        for either in (point, copy.copy(point)):
+            with pytest.raises(fp.ConvergenceError, match="adjoint equation .* to three digits"):
+                fp.gradient(W, either, error, 0.1)
+
+    @pytest.mark.parametrize("tol", [0, -1, 1e-17, "small"])
+    def test_a_tolerance_is_checked_all_the_same(self, tol):
+        W, point, error = self.instance()
+        with pytest.raises((ValueError, TypeError), match="tol"):
+            fp.gradient(W, point, error, 0.1, tol=tol)
+
+    @pytest.mark.parametrize("size", [2.0**-1030, 2.0**-900, 2.0**900])
+    def test_an_error_of_any_size_is_answered(self, size):
+        W, point, error = self.instance()
+        error[0] = 0
+        x = fp.gradient(W, point, error, 1.0)
+        small = fp.gradient(W, point, error * size, 1.0)
+        np.testing.assert_allclose(small / size, x, rtol=0, atol=1e-9 * np.abs(x).max())

@@ -1,5 +1,7 @@
 """solve: that it finds fixed points, and that it says honestly where it did not."""
 
+import copy
+import pickle
 import warnings
 from dataclasses import replace
 
@@ -12,7 +14,13 @@ from hypothesis import strategies as st
 from numpy.typing import DTypeLike
 
 import fpnotes as fp
+from fpnotes._blas import one_blas_thread
 from fpnotes.activations import NAMED, Curve, as_activation
+
+
+def pickled(value):
+    return pickle.loads(pickle.dumps(value))
+
 
 METHODS = ["auto", "relaxation", "anderson", "newton"]
 
@@ -567,6 +575,19 @@ class TestFixedPoint:
         W += 1
         x += 1  # which stayed writeable
         assert point.r == 1 and point.W == 0
+
+    @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickled])
+    def test_a_copy_is_read_only_and_the_same(self, copied):
+        with one_blas_thread():
+            large = fp.solve(np.zeros((64, 64)), np.ones((2, 64)), "linear")
+        for point in (self.batch(), self.batch()[0], large):
+            again = copied(point)
+            for name in ARRAYS:
+                value = getattr(again, name)
+                np.testing.assert_array_equal(value, getattr(point, name))
+                with pytest.raises((ValueError, TypeError)):
+                    value[...] = 0
+            assert repr(again) == repr(point)
 
     def test_it_is_one_line_in_print(self):
         point = self.batch()

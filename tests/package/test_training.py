@@ -19,6 +19,8 @@ from autograd import elementwise_grad
 from tqdm import tqdm
 
 from fpnotes import _progress
+from fpnotes._blas import one_blas_thread
+from fpnotes._linear import Factors
 from fpnotes.optimizers import Adam, Dale, InResponse, Momentum, response_step
 from fpnotes.rules import gradient, linearized, reparameterized
 from fpnotes.solvers import solve
@@ -1119,6 +1121,20 @@ def test_the_progress_bar_shows_the_first_rate_and_the_loss_of_every_step(
     (options, *losses), measured = shown, history.loss[:steps]
     assert options["desc"] == label and options["total"] == steps
     assert losses == [f"{loss:.3g}" for loss in measured]
+
+
+def test_a_step_of_a_linear_network_needs_one_factorization(monkeypatch):
+    """Where BLAS has one thread; and the run is the same as with one for each system."""
+    task, steps = LinearRegression.published(n=80, m=40), 5
+    expected = train(task, gradient, 0.1, steps, solve=lambda *args: solve(*args), progress=False)
+    made, init = [], Factors.__init__
+    monkeypatch.setattr(Factors, "__init__", lambda *args: made.append(1) or init(*args))
+    with one_blas_thread():
+        monkeypatch.setattr(np.linalg, "solve", None)  # calling it would fail
+        history = train(task, gradient, 0.1, steps, progress=False)
+    assert len(made) == steps + 1
+    np.testing.assert_allclose(history.loss, expected.loss, rtol=1e-12)
+    np.testing.assert_allclose(history.W, expected.W, rtol=0, atol=1e-13)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it concerns glibc's allocator")
