@@ -67,11 +67,9 @@ class Batch:
         direct = f is linear and method in ("auto", "newton")
         if direct:
             self.factors = Factors.of(self.W)
-            if self.factors is None:
-                r[:] = solve_direct(self.W, np.ones_like(x[:1]), x)
-            else:
-                r[:] = self.factors.solve(x)
+            if self.factors is not None:
                 certificate.spread = self.factors.row_sum
+            r[:] = self._linear(x)
         for part in chunks(x):
             if f is linear or f is relu:
                 if not direct:
@@ -85,10 +83,26 @@ class Batch:
             else:
                 self.steps[part] = advance(certificate, x[part], r[part], max_steps, method)
             # What is certified is the r returned, evaluated once more.
-            z, rate = self._look(part)
-            self.converged[part] = certificate.holds(
-                x[part], r[part], z, rate, self.gain[part], self.residual[part]
-            ) & self._finite(part)
+            rate = self._certify(certificate, part)
+            left = np.flatnonzero(~self.converged[part])
+            if direct and len(left):
+                # Large weights make large roundings in elimination. Refined once, r is as good as W r + x.
+                r[part][left] += self._linear((rate - r[part])[left])
+                self._certify(certificate, part)
+
+    def _linear(self, b):
+        """Return (I − W)⁻¹b for every row of b."""
+        if self.factors is not None:
+            return self.factors.solve(b)
+        return solve_direct(self.W, np.ones_like(b[:1]), b)
+
+    def _certify(self, certificate, part):
+        """Look at r, and note where it has converged; return the rates f(W r + x)."""
+        z, rate = self._look(part)
+        self.converged[part] = certificate.holds(
+            self.x[part], self.r[part], z, rate, self.gain[part], self.residual[part]
+        ) & self._finite(part)
+        return rate
 
     def _look(self, part):
         """Evaluate the residual and the gain at r; return W r + x and its rate."""

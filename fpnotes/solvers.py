@@ -336,9 +336,25 @@ def failure(point: FixedPoint, tol: float, f: Activation) -> str:
         f"worst is sample {worst}, with residual {residual[worst]:.3g} and spectral abscissa of GW "
         f"{where} there (stable below 1). A residual may be tol times the largest |r|, here "
         f"{np.abs(r[worst]).max():.3g}, and tol times the largest |b|, here {drive:.3g}, where "
-        "b = f(z) − GWr is what drives the network near r. Try another r0, a larger max_steps or a larger "
-        "tol; if the network has no fixed point for this input, none will be found."
+        "b = f(z) − GWr is what drives the network near r. "
     )
+    if (
+        residual[worst] <= tol * min(np.abs(r[worst]).max(), drive)
+        and np.isfinite(gain[worst]).all()
+    ):
+        message += (
+            "This one is small enough, but x or b is lost in the roundings of f(W r + x), which any r nearby "
+            f"would satisfy as well. No other tol helps: {point.W.dtype} numbers cannot say where the fixed "
+            "point is."
+        )
+    else:
+        message += (
+            "Try another r0, a larger max_steps or a larger tol; if the network has no fixed point for this "
+            "input, none will be found."
+        )
+    infinite = np.sum(~np.isfinite(residual))
+    if infinite:
+        message += f" At {infinite} of the samples r or f(W r + x) is not finite."
     broken = np.sum(~np.isfinite(gain).all(axis=1))
     if broken:
         message += (

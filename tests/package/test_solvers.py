@@ -3,6 +3,7 @@
 import copy
 import pickle
 import warnings
+from contextlib import nullcontext
 from dataclasses import replace
 
 import autograd.numpy as anp
@@ -929,3 +930,45 @@ def test_a_method_that_is_named_is_the_only_one_used():
         assert not point.converged.all()
         assert (point.steps[~point.converged] == 151).all()
         assert (point.steps <= 151).all()
+
+
+class TestWhatAFailureSays:
+    @pytest.mark.parametrize(
+        ("W", "x", "activation"),
+        [
+            ([[1 - 1e-15]], [1.0], "linear"),  # near a singularity
+            (np.diag(np.full(59, 2.0), -1), np.eye(60)[0], "linear"),  # a chain that amplifies
+            ([[0.5]], [1e20], anp.sin),  # an input that is known to no period
+            (np.float32([[1 - 2**-24]]), np.float32([1]), "linear"),
+        ],
+    )
+    def test_a_small_residual_that_certifies_nothing(self, W, x, activation):
+        with pytest.raises(fp.ConvergenceError, match="lost in the roundings.*No other tol") as e:
+            fp.solve(W, x, activation)
+        assert "Try another" not in str(e.value)
+
+    @pytest.mark.parametrize("w", [1.0, 1.5])
+    def test_a_large_residual(self, w):
+        with pytest.raises(fp.ConvergenceError, match="Try another r0") as e:
+            fp.solve([[w]], [[1.0]], "relu")
+        assert "roundings" not in str(e.value) and "not finite" not in str(e.value)
+
+    @pytest.mark.parametrize(
+        ("W", "activation"),
+        [([[1.0]], "linear"), ([[0.5]], anp.log)],
+    )
+    def test_what_is_not_finite(self, W, activation):
+        with pytest.raises(fp.ConvergenceError, match=r"At 1 of the samples r or f\(W r \+ x\)"):
+            fp.solve(W, [[-1.0]], activation)
+
+
+@pytest.mark.parametrize("n", [20, 64, 200])
+@pytest.mark.parametrize("scale", [1e2, 1e8, 1e160])
+@pytest.mark.parametrize("threads", ["one", "as many as there are"])
+def test_a_linear_network_of_large_weights_is_solved(n, scale, threads):
+    """Elimination alone leaves residuals of more than two roundings."""
+    W, x = network(3, 0.5 * scale, n=n, m=40)
+    with one_blas_thread() if threads == "one" else nullcontext():
+        r = fp.solve(W, x, "linear").r
+    expected = -np.linalg.solve(W / scale, x.T).T / scale  # to 1/scale
+    assert (np.abs(r - expected) <= (1e-9 + 100 / scale) * np.abs(expected).max()).all()
