@@ -42,14 +42,14 @@ class Batch:
         """
         single = self.r.dtype == np.float32
         start = self.r.copy() if single else self.r
-        self._solve(Certificate(tol, self.f, self.W), max_steps, method)
+        self._solve(tol, max_steps, method)
         hard = np.flatnonzero(~self.converged)
         if single and len(hard):
             W, x, r = (a.astype(np.float64) for a in (self.W, self.x[hard], start[hard]))
             double = Batch(W, self.f, x, r)
             # What the rounding of single weights makes or unmakes is no fixed point of theirs.
             most = 0.5 / float(np.finfo(np.float32).eps)
-            double._solve(Certificate(tol, self.f, W, most), max_steps, method)
+            double._solve(tol, max_steps, method, most)
             self.steps[hard] += double.steps
             solved = double.converged
             rows = hard[solved]
@@ -62,14 +62,14 @@ class Batch:
                 rounded._finite(slice(None)),
             )
 
-    def _solve(self, certificate, max_steps, method):
-        f, r, x = self.f, self.r, self.x
+    def _solve(self, tol, max_steps, method, amplification=None):
+        f, r, x, spread = self.f, self.r, self.x, None
         direct = f is linear and method in ("auto", "newton")
         if direct:
             self.factors = Factors.of(self.W)
-            if self.factors is not None:
-                certificate.spread = self.factors.row_sum
+            spread = self.factors and self.factors.row_sum
             r[:] = self._linear(x)
+        certificate = Certificate(tol, f, self.W, amplification, spread)
         for part in chunks(x):
             if f is linear or f is relu:
                 if not direct:

@@ -15,8 +15,6 @@ thousandth of b: otherwise the sum f(W r + x) has lost the input, and any residu
 without input has none to lose.
 """
 
-from functools import cached_property
-
 import numpy as np
 
 from fpnotes._inputs import positive
@@ -43,18 +41,14 @@ class Certificate:
     """The criterion above, for one network and tol.
 
     ``amplification`` is how many times as large as b the recurrent input may be; by default as many as leave
-    b a thousand roundings.
+    b a thousand roundings. ``spread`` is the largest sum of a row of ``|W|``, where it is known.
     """
 
-    def __init__(self, tol, f, W, amplification=None):
+    def __init__(self, tol, f, W, amplification=None, spread=None):
         self.tol, self.f, self.W = tol, f, W
         self.eps = float(np.finfo(W.dtype).eps)
         self.amplification = amplification or DIGITS / self.eps
-
-    @cached_property
-    def spread(self):
-        """The largest sum of a row of ``|W|``."""
-        return np.abs(self.W).sum(axis=1).max()
+        self.spread = np.abs(W).sum(axis=1).max() if spread is None else spread
 
     def limit(self, size, input_size):
         """Return a residual that a row of r must not exceed, known without gains where they are at most 1.
