@@ -90,7 +90,8 @@ def train(
         that come next. Its losses and recordings come first in the history returned, so that 20 steps
         and 20 more are the same, number by number, as 40. Steps are counted through, for lr(k) and
         ``every``; ``steps`` are those to add. The seed is that run's, and need not be given again. What
-        record, solve or task remember by themselves does not go on.
+        record, solve or task remember by themselves does not go on. A task whose loss there is another, by
+        more than 1 %, is refused.
     solve : callable
         How fixed points are found; called as :func:`fpnotes.solvers.solve`.
     **solver
@@ -180,7 +181,7 @@ class _Run:
         self.given, self.rule = rule, copied_rule(rule)
         self.taken, self.W, self.seed = 0, W, seed
         self.measured, self.rows, self.before = [], [], {}
-        self.batch, self.expected = None, (-1, "")
+        self.batch, self.expected, self.last_loss = None, (-1, ""), None
         self.doing = "task.batches"
         if resume is not None:
             checkpoint = _check_resume(resume, W, seed)
@@ -193,6 +194,8 @@ class _Run:
                 rows = resume.recorded["step"] < self.taken
                 self.before = {name: values[rows] for name, values in resume.recorded.items()}
             self.expected = checkpoint.batch
+            if len(resume.loss) > self.taken and not resume.dropped[self.taken]:
+                self.last_loss = float(resume.loss[self.taken])
         # Functions get copies, in which they may work; those of the package that do not need none.
         self.lend_batch = type(task) in (LinearRegression, Digits)
         self.lend_to_solve = solve is OWN_SOLVE
@@ -245,8 +248,24 @@ class _Run:
             raise TypeError(f"task.loss must return a real number, not {_described(loss)}")
         if not np.isfinite(loss).all():
             raise FloatingPointError("the loss is not finite")
-        self.measured.append((float(loss.item()), dropped))
+        loss = float(loss.item())
+        if self.last_loss is not None and not dropped:
+            self._check_same_loss(loss)
+        self.measured.append((loss, dropped))
         return point, y
+
+    def _check_same_loss(self, loss):
+        """Raise if, where a run goes on, its weights and batch have another loss than they had."""
+        before, largest = self.last_loss, max((loss for loss, _ in self.measured), default=0)
+        self.last_loss = None
+        size = max(abs(loss), abs(before))
+        # Another solver or tolerance may be used from here on, and change a loss that is almost 0.
+        if abs(loss - before) > 0.01 * size and size > 1e-3 * abs(largest):
+            raise ValueError(
+                f"resume is of a run whose loss was {before:.4g} where this one has {loss:.4g}, at the same "
+                "weights and batch: its loss or curve is another, and the losses of the two make no one "
+                "history. To go on in another way, start a run of a task whose W0 is resume.W"
+            )
 
     def _rates_and_targets(self, point, y):
         """Return what the task's loss and error are given."""

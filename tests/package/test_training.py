@@ -634,6 +634,22 @@ def test_another_run_is_not_resumed(batched, tmp_path):
         assert go_on(batched, rule).steps == 5
 
 
+@pytest.mark.parametrize("change", ["loss", "curve"])
+def test_a_task_whose_loss_or_curve_is_another_is_not_resumed(task, change):
+    def halved(r, y):
+        return mean_squared_error(r, y) / 2
+
+    def made(loss, curve):
+        return Task(task.W0, task.x, task.y, loss, curve)
+
+    half = train(made(mean_squared_error, "linear"), linearized, 0.1, 3, progress=False)
+    other = made(halved, "linear") if change == "loss" else made(mean_squared_error, "tanh")
+    with pytest.raises(ValueError, match="resume .* at the same weights and batch.*W0 is resume.W"):
+        train(other, linearized, 0.1, 3, progress=False, resume=half)
+    same = made(mean_squared_error, lambda z: 1.0 * z)
+    assert train(same, linearized, 0.1, 3, progress=False, resume=half, tol=1e-4).steps == 6
+
+
 def test_rules_that_differ_in_their_code_or_their_variables_are_others(batched):
     def scaled(factor):
         return lambda *arguments: factor * gradient(*arguments)
