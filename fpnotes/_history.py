@@ -5,7 +5,6 @@ import os
 from dataclasses import dataclass, field
 from typing import Self
 from uuid import uuid4
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -113,6 +112,8 @@ class History:
         TypeError
             Before anything is written, when something recorded is neither numbers nor text, nor lists or
             dicts of these.
+        OSError
+            When path is a folder, or is in none, or cannot be written.
 
         Notes
         -----
@@ -151,6 +152,10 @@ class History:
             "settings": np.array(settings),
         }
         path = full_path("path", path)
+        if path.is_dir() or not path.parent.is_dir():
+            raise (IsADirectoryError if path.is_dir() else FileNotFoundError)(
+                f"path must be a file in a folder that exists, not {str(path)!r}"
+            )
         part = path.with_name(f".{uuid4().hex}.part")
         try:
             with open(part, "wb") as file:
@@ -174,17 +179,25 @@ class History:
         try:
             with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
                 stored = {name: file[name] for name in file.files}
-        except (BadZipFile, EOFError, ValueError, AttributeError) as error:
-            raise ValueError(f"{path} is no history, or damaged: {error}") from error
-        if stored.get("format") != FORMAT:
-            raise ValueError(f"{path} was not written by History.save, or by another version of it")
+            if stored.get("format") == FORMAT:
+                return cls._from(stored), str(stored["settings"])
+        except OSError:  # it may be whole
+            raise
+        except Exception as error:  # a damaged archive raises nearly anything
+            problem = f"{type(error).__name__}: {error}"
+            raise ValueError(f"{path} is no history, or damaged: {problem}") from error
+        raise ValueError(f"{path} was not written by History.save, or by another version of it")
+
+    @classmethod
+    def _from(cls, stored: dict[str, Array]) -> Self:
+        """Make a history of the arrays that were stored."""
         checkpoint = None
         if "checkpoint" in stored:
             fields = json.loads(str(stored["checkpoint"]))
             fields |= {"arrays": _numbered(stored, "state."), "batch": tuple(fields["batch"])}
             checkpoint = Checkpoint(**fields)
         parts, objects = _numbered(stored, "part."), json.loads(str(stored["objects"]))
-        history = cls(
+        return cls(
             stored["loss"],
             stored["W"],
             {
@@ -200,7 +213,6 @@ class History:
             stored["dropped"],
             checkpoint,
         )
-        return history, str(stored["settings"])
 
 
 def as_recorded(values):

@@ -1033,11 +1033,50 @@ def test_a_file_holds_no_pickle_and_nothing_is_left_beside_it(batched, tmp_path)
         assert json.loads(str(file["checkpoint"]))["seed"] == 0
 
 
+def test_a_damaged_file_is_named_wherever_the_damage_is(task, tmp_path):
+    """Or makes no difference, as in what a zip file says twice."""
+    path, step = tmp_path / "run.npz", 199
+    record = {"odd": lambda W, point: {"W": W}}
+    history = train(task, Momentum(gradient, 0.5), 0.1, 3, progress=False, record=record)
+    history.save(path)
+    whole, refused = path.read_bytes(), 0
+    for i in range(0, len(whole), step):
+        for flipped in (0x01, 0x55, 0xFF):
+            damaged = bytearray(whole)
+            damaged[i] ^= flipped
+            path.write_bytes(damaged)
+            try:
+                found, _ = History.load(path)
+            except ValueError as error:
+                assert "run.npz is no history, or damaged" in str(error)
+                refused += 1
+            else:
+                assert repr(found) == repr(history)
+                assert np.array_equal(found.W, history.W)
+                assert np.array_equal(found.loss, history.loss)
+    assert refused > len(whole) / step
+
+
+def test_a_history_is_saved_in_a_folder_that_exists(task, tmp_path):
+    history = train(task, gradient, 0.1, 1, progress=False)
+    for path, error in (
+        (tmp_path, IsADirectoryError),
+        (tmp_path / "none" / "run.npz", FileNotFoundError),
+    ):
+        with pytest.raises(error, match="path must be a file in a folder that exists") as raised:
+            history.save(path)
+        assert repr(str(path)) in str(raised.value)
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_is_no_history_is_refused(tmp_path):
+    array = io.BytesIO()
+    np.save(array, np.ones(2))
     for name, content in {
         "empty.npz": b"",
         "text.npz": b"loss = 3",
         "broken.npz": b"PK\x03\x04",
+        "array.npy": array.getvalue(),
     }.items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ValueError, match=f"{name} is no history"):
