@@ -1,6 +1,7 @@
 """Linear systems with the matrix I − GW, one per sample."""
 
 from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -114,6 +115,14 @@ def solve_bounded(W, gain, b, transpose=False, enough=0.0):
     return u, error
 
 
+@lru_cache(maxsize=1)
+def _routines() -> tuple[Any, ...]:
+    from scipy.linalg import get_blas_funcs, get_lapack_funcs
+
+    names = ("getrf", "laswp", "getrs")
+    return (*get_lapack_funcs(names, dtype=float), *get_blas_funcs(("trsm",), dtype=float))
+
+
 class Factors:
     """The factorization of K = I − W, which serves systems with K and with Kᵀ.
 
@@ -122,18 +131,16 @@ class Factors:
     """
 
     def __init__(self, W):
-        from scipy.linalg import blas, lapack
-
-        self._trsm, self._getrs = blas.dtrsm, lapack.dgetrs
+        getrf, laswp, self._getrs, self._trsm = _routines()
         size, ones = np.abs(W), np.ones(len(W))
         # The largest of |W|.
         self.row_sum, self.column_sum = (size @ ones).max(), (ones @ size).max()
         K = np.negative(W, order="C")
         K.flat[:: len(W) + 1] += 1
         # LAPACK takes columns for rows, so that what it factors is Kᵀ = PLU.
-        self._lu, self._pivots, info = lapack.dgetrf(K.T, overwrite_a=1)
+        self._lu, self._pivots, info = getrf(K.T, overwrite_a=1)
         self.singular = info > 0
-        swapped = lapack.dlaswp(np.arange(len(W), dtype=float)[:, None], self._pivots)
+        swapped = laswp(np.arange(len(W), dtype=float)[:, None], self._pivots)
         self._order = swapped[:, 0].astype(int)  # (LU)[i] = (Kᵀ)[order[i]]
 
     @classmethod

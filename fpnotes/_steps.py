@@ -15,7 +15,9 @@ def check_step(
     """Check what every rule is given."""
     if not isinstance(point, FixedPoint):
         raise TypeError(f"point must be a FixedPoint, as solve returns, not {type(point).__name__}")
-    if W is not point.W or point._factors is None:  # else solve has checked them
+    if W is point.W and point._factors is not None:  # solve has checked them
+        W = point.W
+    else:
         W = square_matrix("W", W)
         if not np.array_equal(W, point.W):
             raise ValueError("point was solved for other weights than W: solve again at this W")

@@ -250,14 +250,14 @@ class _Run:
             raise FloatingPointError("the loss is not finite")
         loss = float(loss.item())
         if self.last_loss is not None and not dropped:
-            self._check_same_loss(loss)
+            self._check_same_loss(self.last_loss, loss)
+            self.last_loss = None
         self.measured.append((loss, dropped))
         return point, y
 
-    def _check_same_loss(self, loss):
+    def _check_same_loss(self, before, loss):
         """Raise if, where a run goes on, its weights and batch have another loss than they had."""
-        before, largest = self.last_loss, max((loss for loss, _ in self.measured), default=0)
-        self.last_loss = None
+        largest = max((loss for loss, _ in self.measured), default=0)
         size = max(abs(loss), abs(before))
         # Another solver or tolerance may be used from here on, and change a loss that is almost 0.
         if abs(loss - before) > 0.01 * size and size > 1e-3 * abs(largest):
