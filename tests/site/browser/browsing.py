@@ -12,7 +12,8 @@ HTML = Path(__file__).parents[3] / "_build" / "html"
 PAGES = sorted(
     path.relative_to(HTML).as_posix()
     for path in HTML.glob("**/*.html")
-    if "_static" not in path.parts and path.name != "index.html"  # which only leads to the first
+    if "_static" not in path.parts
+    and path.name not in {"index.html", "404.html"}  # which lead to the others
 )
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 AXE = files("axe_playwright_python") / "axe.min.js"
