@@ -79,12 +79,12 @@ def tags(config, title, description, address):
     """Return the elements of a page's head that say what it is."""
     card = {
         "og:type": "article",
-        "og:site_name": config.project,
+        "og:site_name": config.html_title,
         "og:title": title,
         "og:description": description,
         "og:url": address,
         "og:image": f"{config.html_baseurl}_static/{COVER.name}",
-        "og:image:alt": f"The cover of {config.project}",
+        "og:image:alt": f"The cover of {config.html_title}",
     }
     lines = [f'<meta property="{key}" content="{escape(text)}">' for key, text in card.items()]
     lines.append('<meta name="twitter:card" content="summary_large_image">')
@@ -98,7 +98,7 @@ def complete(app, page, template, context, doctree):
         return
     config, title = app.config, re.sub("<[^>]*>", "", context["title"])
     if page == config.root_doc:
-        title = context["title"] = config.project
+        title = context["title"] = config.html_title
     address = config.html_baseurl + app.builder.get_target_uri(page)
     context["metatags"] += tags(config, title, describe(doctree), address)
 
@@ -120,12 +120,12 @@ def finish(app, exception):
         f'<?xml version="1.0" encoding="utf-8"?>\n<urlset xmlns="{schema}">\n{body}\n</urlset>\n',
         "utf-8",
     )
-    names = {"title": escape(config.project), "address": config.html_baseurl, "page": uri(front)}
-    card = tags(config, config.project, describe(app.env.get_doctree(front)), config.html_baseurl)
+    names = {"title": escape(config.html_title), "address": config.html_baseurl, "page": uri(front)}
+    card = tags(config, config.html_title, describe(app.env.get_doctree(front)), config.html_baseurl)
     (out / "index.html").write_text(LEAD.format(**names, tags=card), "utf-8")
     (out / "404.html").write_text(LOST.format(**names), "utf-8")
     for path in out.glob("**/*.html"):
-        once(path, config.project)
+        once(path, config.html_title)
 
 
 def once(path, title):
