@@ -31,7 +31,8 @@ LOST = """\
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="robots" content="noindex"><title>No such page - {title}</title>
 <style>
-:root {{ color-scheme: light dark; }}
+html {{ color: #22272e; background: #fff; }} a {{ color: #0f56b8; }}
+@media (prefers-color-scheme: dark) {{ html {{ color: #e6e8eb; background: #121417; }} a {{ color: #7aaef2; }} }}
 body {{ max-width: 36rem; margin: 15vh auto; padding: 0 1rem; font: 1.0625rem/1.6 system-ui, sans-serif; }}
 </style></head>
 <body><main><h1>No such page</h1>
@@ -121,7 +122,9 @@ def finish(app, exception):
         "utf-8",
     )
     names = {"title": escape(config.html_title), "address": config.html_baseurl, "page": uri(front)}
-    card = tags(config, config.html_title, describe(app.env.get_doctree(front)), config.html_baseurl)
+    card = tags(
+        config, config.html_title, describe(app.env.get_doctree(front)), config.html_baseurl
+    )
     (out / "index.html").write_text(LEAD.format(**names, tags=card), "utf-8")
     (out / "404.html").write_text(LOST.format(**names), "utf-8")
     for path in out.glob("**/*.html"):
