@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import toc
 from bs4 import BeautifulSoup
 
 from tests.site.pages import faults, read
@@ -17,6 +18,11 @@ def test_page(page):
     assert page.exists(), "there is no built book in _build/html: run `make book`"
     found = faults(read(page), page, HTML)
     assert not found, "\n".join(found)
+
+
+def test_the_first_page_lists_every_other():
+    listed = {str(a["href"]) for a in read(HTML / "book/intro.html").select("article table a")}
+    assert listed == {f"{Path(name).name}.html" for name in toc.pages()[1:]}
 
 
 GOOD = """
