@@ -1,6 +1,8 @@
 """Every page as a reader meets it: in light and dark, on a phone, on paper, without scripts."""
 
-from urllib.parse import urljoin
+import re
+import statistics
+from urllib.parse import quote, urljoin
 
 import pytest
 import toc
@@ -21,6 +23,22 @@ WIDE = """() => {
     e => e.getBoundingClientRect().right > room + 1 && e.offsetParent && !inside(e)
   ).map(e => e.outerHTML.slice(0, 80));
 }"""
+
+# Matplotlib draws a letter's outline in hundredths of its size, in points of which a file has a known width.
+LABELS = """() => {
+  const smallest = (svg, width) => Math.min(...[...svg.matchAll(/scale\\(([\\d.]+) -/g)].map(m => 100 * m[1]))
+    * width / svg.match(/viewBox="0 0 ([\\d.]+)/)[1];
+  const images = document.querySelectorAll("article figure img, article .cell_output img");
+  const shown = [...images].filter(image => image.checkVisibility());
+  return Promise.all(shown.map(async image => {
+    const frames = image.parentElement.querySelector("script[type='application/json']");
+    const files = frames ? JSON.parse(frames.textContent).frames : [await (await fetch(image.src)).text()];
+    const width = image.getBoundingClientRect().width;
+    return [Math.min(...files.map(svg => smallest(svg, width))), image.alt.slice(0, 60)];
+  }));
+}"""
+TOY_LABELS = """() => [...document.querySelectorAll(".toy text")].filter(t => t.checkVisibility()).map(
+  t => [parseFloat(getComputedStyle(t).fontSize) * t.getScreenCTM().a, t.textContent])"""
 
 
 def dark(page):
@@ -67,6 +85,68 @@ def test_a_phone_needs_no_sideways_scroll(look):
     found = look.page.evaluate(WIDE)
     look.page.set_viewport_size(DESKTOP)
     assert width <= PHONE["width"] and not found, f"{width} pixels wide\n" + "\n".join(found)
+
+
+def test_a_phone_shows_letters_large_enough_to_read(look):
+    """In every figure, slider and toy, letters of at least 9 pixels, and sliders to move by a thumb."""
+    look.page.set_viewport_size(PHONE)
+    look.page.wait_for_timeout(100)
+    letters = [*look.page.evaluate(LABELS), *look.page.evaluate(TOY_LABELS)]
+    tracks = look.page.evaluate(
+        """() => [...document.querySelectorAll("main input[type=range]")].filter(
+          i => i.checkVisibility()).map(i => i.getBoundingClientRect().width)"""
+    )
+    look.page.set_viewport_size(DESKTOP)
+    found = [f"{size:.2f} px: {text}" for size, text in letters if round(size, 2) < 9]
+    assert not found, "\n".join(found)
+    assert all(width > 240 for width in tracks), tracks
+
+
+# Of running text, the letters on each full line; of displayed formulas, the space above and below.
+LINES = """() => [...document.querySelectorAll("article section > p:not(.checked)")].filter(
+  p => p.checkVisibility() && !p.querySelector("mjx-container, code, img")).flatMap(p => {
+    const range = document.createRange(), lines = {};
+    const walk = document.createTreeWalker(p, NodeFilter.SHOW_TEXT);
+    for (let text; (text = walk.nextNode()); ) for (let k = 0; k < text.length; k++) {
+      range.setStart(text, k);
+      range.setEnd(text, k + 1);
+      const box = range.getBoundingClientRect();
+      if (box.width) lines[Math.round(box.bottom / 10)] = 1 + (lines[Math.round(box.bottom / 10)] ?? 0);
+    }
+    return Object.entries(lines).sort(([a], [b]) => a - b).map(([_, n]) => n).slice(0, -1);
+  })"""
+SPACES = """() => [...document.querySelectorAll("article section > div.math")].flatMap(formula => {
+    const set = formula.querySelector("mjx-container > mjx-math"), next = formula.nextElementSibling;
+    const mark = next?.matches("p.checked"), after = mark ? next.nextElementSibling : next;
+    const before = formula.previousElementSibling;
+    if (!set || before?.tagName !== "P" || after?.tagName !== "P" || before.matches(".checked")) return [];
+    const box = set.getBoundingClientRect();
+    const above = box.top - before.getBoundingClientRect().bottom;
+    return [[above, after.getBoundingClientRect().top - box.bottom, formula.id]];
+  })"""
+
+
+def test_lines_and_spaces_are_even(site, browser):
+    """Lines near 75 letters, and as much space above a formula as below it, with a mark or without."""
+    look = visit(browser, site, "book/rate-networks.html")
+    lines = look.page.evaluate(LINES)
+    assert len(lines) > 10 and 70 <= statistics.mean(lines) <= 80, statistics.mean(lines)
+    spaces = look.page.evaluate(SPACES)
+    assert len(spaces) > 5
+    uneven = [space for space in spaces if abs(space[0] - space[1]) > 6]
+    assert not uneven, uneven
+    look.page.context.close()
+
+
+def test_the_first_screen_has_the_toy_and_the_doors(site, browser):
+    for size in ({"width": 1280, "height": 800}, PHONE):
+        look = visit(browser, site, "book/intro.html", viewport=size)
+        doors = look.page.locator(".doors a")
+        assert [door.inner_text() for door in doors.all()] == ["Start", "Run", "Print", "Teach"]
+        toy = look.page.locator(".toy svg").first.bounding_box()
+        for box in (toy, *(door.bounding_box() for door in doors.all())):
+            assert box and box["y"] + box["height"] <= size["height"], (size, box)
+        look.page.context.close()
 
 
 def test_weight(look, address):
@@ -174,6 +254,44 @@ def test_search_finds_a_word(site, browser):
     look.page.locator("#search-results a[href*='book/reparameterize.html']").first.wait_for()
     assert look.complaints == look.failed == look.foreign == []
     look.page.context.close()
+
+
+@pytest.mark.parametrize(
+    ("typed", "first", "words"),
+    [
+        ("eq. 5.3", "book/singularities.html#equation-eq-gradient-size", ""),
+        ("(5.3)", "book/singularities.html#equation-eq-gradient-size", ""),
+        ("theorem 3.1", "book/stability.html#", ""),
+        ("steepest descent", "book/geometry.html", "steepest descent"),
+        ("singularity", "book/", "singular"),
+    ],
+)
+def test_search_shows_words(typed, first, words, site, browser):
+    look = visit(browser, site, f"search.html?q={quote(typed)}")
+    look.page.wait_for_function("Search.title?.innerText.includes('Results')")
+    results = look.page.locator("#search-results li")
+    look.page.wait_for_function(
+        "document.querySelectorAll('#search-results li > .context').length > 0"
+    )
+    look.page.wait_for_load_state("networkidle")
+    leads = [str(a.get_attribute("href")) for a in results.locator("> a").all()]
+    assert any(first in address for address in leads[:3]), leads[:3]
+    for excerpt in results.locator("> .context").all_inner_texts():
+        assert len(excerpt) > 40 and not re.search(r"\\|\{|^import |\.pdf|Contents", excerpt), (
+            excerpt
+        )
+    assert any(words in text.lower() for text in results.all_inner_texts()[:3])
+    assert look.complaints == look.failed == look.foreign == []
+    look.page.context.close()
+
+
+def test_a_wrong_address_gets_a_page_that_needs_nothing_else(site, browser):
+    for scheme in ("light", "dark"):
+        look = visit(browser, site, "404.html", viewport=PHONE, color_scheme=scheme)
+        assert look.fetched == {"404.html"} and look.foreign == look.failed == []
+        found = axe(look.page)
+        assert not found, "\n".join(found)
+        look.page.context.close()
 
 
 # Last on each page, since axe empties the formulas.
