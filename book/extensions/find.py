@@ -20,7 +20,9 @@ def numbered(env, page):
 def add_titles(app):
     """Add them to the index of the search, which is written after this event."""
     index = getattr(app.builder, "indexer", None)
-    for page in app.env.found_docs if index else ():
+    if index is None:
+        return []
+    for page in app.env.found_docs:
         new = list(numbered(app.env, page))
         names = {name for _, name in new}
         old = [title for title in index._all_titles.get(page, []) if title[1] not in names]

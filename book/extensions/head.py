@@ -32,7 +32,9 @@ LOST = """\
 <meta name="robots" content="noindex"><title>No such page - {title}</title>
 <style>
 html {{ color: #22272e; background: #fff; }} a {{ color: #0f56b8; }}
-@media (prefers-color-scheme: dark) {{ html {{ color: #e6e8eb; background: #121417; }} a {{ color: #7aaef2; }} }}
+@media (prefers-color-scheme: dark) {{
+  html {{ color: #e6e8eb; background: #121417; }} a {{ color: #7aaef2; }}
+}}
 body {{ max-width: 36rem; margin: 15vh auto; padding: 0 1rem; font: 1.0625rem/1.6 system-ui, sans-serif; }}
 </style></head>
 <body><main><h1>No such page</h1>

@@ -12,19 +12,20 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 def merge(html):
     """Return the HTML with a row of names moved up into the row above it."""
     soup = BeautifulSoup(html, "html.parser")
-    for head in soup.select("table.dataframe > thead"):
-        rows = [row.find_all(["th", "td"]) for row in head.find_all("tr")]
-        if len(rows) < 2 or len(rows[-1]) != len(rows[-2]):
+    for table in soup.select("table.dataframe"):
+        rows = table.select("thead > tr")
+        cells = [row.find_all(["th", "td"]) for row in rows[-2:]]
+        if len(cells) < 2 or len(cells[0]) != len(cells[1]):
             continue
-        above, names = rows[-2:]
-        levels = len(head.parent.select("tbody tr:first-child > th"))
+        above, names = cells
+        levels = len(table.select("tbody tr:first-child > th"))
         if any(cell.get_text(strip=True) for cell in names[levels:]):
             continue
         for cell, name in zip(above[:levels], names, strict=False):
             # What stands there already is what all columns are called: "steps: 100 300".
             of_columns = cell.get_text(strip=True)
             cell.string = name.get_text(strip=True) or (of_columns and f"{of_columns}:")
-        names[0].parent.decompose()
+        rows[-1].decompose()
     return str(soup)
 
 
