@@ -24,6 +24,7 @@ def merge(html):
         for cell, name in zip(above[:levels], names, strict=False):
             # What stands there already is what all columns are called: "steps: 100 300".
             of_columns = cell.get_text(strip=True)
+            cell["class"] = "name"
             cell.string = name.get_text(strip=True) or (of_columns and f"{of_columns}:")
         rows[-1].decompose()
     return str(soup)

@@ -26,6 +26,8 @@ def test_the_names_of_an_index_join_the_row_above():
     assert len(headings(one.to_html())) == 2
     assert headings(tables.merge(one.to_html())) == [["rule", "rate", "loss"]]
     assert headings(tables.merge(two.to_html())) == [["rule", "rate", "loss"]]
+    names = BeautifulSoup(tables.merge(two.to_html()), "html.parser").select("th.name")
+    assert [name.get_text() for name in names] == ["rule", "rate"]  # aligned as what they head
 
 
 def test_the_name_of_all_columns_leads_to_them():

@@ -38,7 +38,10 @@ LABELS = """() => {
   }));
 }"""
 TOY_LABELS = """() => [...document.querySelectorAll(".toy text")].filter(t => t.checkVisibility()).map(
-  t => [parseFloat(getComputedStyle(t).fontSize) * t.getScreenCTM().a, t.textContent])"""
+  text => {
+    const { a, b } = text.getScreenCTM();  // which may turn it
+    return [parseFloat(getComputedStyle(text).fontSize) * Math.hypot(a, b), text.textContent];
+  })"""
 
 
 def dark(page):
