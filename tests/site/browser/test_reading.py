@@ -11,7 +11,7 @@ from tests.site import pages
 from tests.site.browser.browsing import DESKTOP, HTML, PAGES, PHONE, axe, compressed, visit
 
 SLIDERS = [page for page in PAGES if 'class="explore"' in (HTML / page).read_text("utf-8")]
-PROMISED = "rate-networks stability singularities reparameterize geometry nonlinear mnist"
+PROMISED = "rate-networks stability implicit-gradient singularities reparameterize geometry nonlinear mnist"
 WIDE = """() => {
   const room = document.documentElement.clientWidth;
   const inside = e => {  // a box of its own that scrolls
