@@ -42,7 +42,8 @@ def draw_network(ax: "Axes", *, errors: bool = False) -> None:
         ax.annotate("", stop, start, arrowprops=look | {"connectionstyle": style})
 
     def write(place, text, **options):
-        ax.text(*place, text, **{"fontsize": FONT, "ha": "center", "va": "center"} | options)
+        x, y = place
+        ax.text(x, y, text, **{"fontsize": FONT, "ha": "center", "va": "center"} | options)
 
     for name, (x, y) in SENDERS.items():
         ax.add_patch(Circle((x, y), 0.56, facecolor="white", edgecolor=INK, lw=1.3))

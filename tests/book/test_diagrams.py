@@ -7,6 +7,7 @@ import pytest
 matplotlib.use("agg")
 
 import matplotlib.pyplot as plt
+from matplotlib.colors import to_hex
 from matplotlib.text import Annotation
 
 from fpnotes.chapters import figures
@@ -35,11 +36,11 @@ def labels(ax):
 
 def arrows(ax, color):
     """Return (start, stop) of each arrow of a color."""
-    found = [text for text in ax.texts if isinstance(text, Annotation) and text.arrow_patch]
+    found = [text for text in ax.texts if isinstance(text, Annotation)]
     return [
         (arrow.xyann, arrow.xy)
         for arrow in found
-        if matplotlib.colors.to_hex(arrow.arrow_patch.get_edgecolor()) == color
+        if arrow.arrow_patch and to_hex(arrow.arrow_patch.get_edgecolor()) == color
     ]
 
 
