@@ -86,7 +86,8 @@ def use_style() -> None:
     if hasattr(shell, "kernel"):
         from matplotlib_inline.backend_inline import set_matplotlib_formats
 
-        set_matplotlib_formats("svg")
+        # Pages show drawings in lines. Notebooks show pixels where drawings might hold scripts.
+        set_matplotlib_formats("svg", "retina")
 
 
 def eigenvalue_plane(ax: "Axes", eigenvalues: ArrayLike, radius: float | None = None) -> None:

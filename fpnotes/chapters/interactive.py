@@ -1,7 +1,8 @@
 """A slider that works in a page with no kernel, and computes afresh with one.
 
 Without a kernel nobody can compute, so every frame is drawn when the book is built, and a native range
-input chooses among them. In JupyterLab the same call shows widgets that call ``draw`` as they move.
+input chooses among them. In JupyterLab the same call shows widgets, with the same values, that call
+``draw`` anew.
 """
 
 import html
@@ -12,8 +13,6 @@ import os
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
-
-import numpy as np
 
 from fpnotes._extras import needs
 from fpnotes._inputs import real_array
@@ -70,9 +69,9 @@ def explore(
 
     Returns
     -------
-    IPython.display.HTML or None
-        The last expression of a cell. Under a live kernel the widgets are displayed instead, with each
-        slider moving continuously over its grid's range.
+    Page or None
+        The last expression of a cell. Under a live kernel the widgets are displayed instead: a slider for
+        each grid, which stops at its values and redraws when it is released.
 
     Raises
     ------
@@ -91,7 +90,21 @@ def explore(
     # Jupyter's server tells a kernel which notebook it serves; a kernel that builds a page has none.
     if "JPY_SESSION_NAME" in os.environ:
         return _widgets(draw, values, names)
-    return HTML(_page(draw, alt, values, names))
+    return Page(draw, alt, values, names)
+
+
+class Page(HTML):
+    """A figure and its sliders as HTML that needs nothing else, or its first frame where only pixels show."""
+
+    def __init__(self, draw, alt, values, names):
+        first = _figure(draw, **{name: float(grid[0]) for name, grid in values.items()})
+        buffer = io.BytesIO()
+        first.savefig(buffer, format="png", dpi=2 * first.dpi)
+        self.png = buffer.getvalue()
+        super().__init__(_page(draw, alt, values, names))
+
+    def _repr_png_(self):
+        return self.png
 
 
 def _figure(draw, **values):
@@ -149,14 +162,11 @@ def _widgets(draw, values, names):
         import ipywidgets
 
     sliders = {
-        name: ipywidgets.FloatSlider(
-            value=grid[0],
-            min=grid.min(),
-            max=grid.max(),
-            step=np.ptp(grid) / max(100, len(grid)),
+        name: ipywidgets.SelectionSlider(
+            options=[(_shown(value), float(value)) for value in grid],
+            value=float(grid[0]),
             description=names[name],
             continuous_update=False,
-            readout_format=".3g",
         )
         for name, grid in values.items()
     }

@@ -51,7 +51,7 @@ def test_works_without_ipython():
     assert done.stdout == "styled\n", done.stderr
 
 
-def test_inside_a_notebook_figures_are_svg(monkeypatch):
+def test_inside_a_notebook_figures_are_lines_and_pixels(monkeypatch):
     class Shell:
         kernel = object()
 
@@ -62,7 +62,7 @@ def test_inside_a_notebook_figures_are_svg(monkeypatch):
     )
     with plt.rc_context():
         figures.use_style()
-    assert formats == ["svg"]
+    assert formats == ["svg", "retina"]
 
 
 def test_every_rule_has_its_own_line():

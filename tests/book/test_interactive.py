@@ -78,12 +78,27 @@ def test_under_a_kernel_of_jupyterlab_widgets_compute_afresh(monkeypatch):
     shown, drawn = [], []
     monkeypatch.setenv("JPY_SESSION_NAME", "chapter.md")
     monkeypatch.setattr("fpnotes.chapters.interactive.display", shown.append)
-    assert explore(lambda w: drawn.append(w) or draw(w), alt=str, w=[0, 1, 2]) is None
+    assert explore(lambda w: drawn.append(w) or draw(w), alt=str, w=[0, 1, 20]) is None
     (box,) = [item for item in shown if isinstance(item, ipywidgets.VBox)]
     slider = box.children[1]
-    assert slider.step == pytest.approx(0.02)
-    slider.value = 1.5
-    assert drawn == [0.0, 1.5]
+    assert slider.options == (("0", 0.0), ("1", 1.0), ("20", 20.0))  # the page's own grid
+    slider.index = 2
+    assert drawn == [0.0, 20.0]
+
+
+def test_a_grid_may_name_a_value_twice_and_start_anywhere(monkeypatch):
+    shown, drawn = [], []
+    monkeypatch.setenv("JPY_SESSION_NAME", "chapter.md")
+    monkeypatch.setattr("fpnotes.chapters.interactive.display", shown.append)
+    explore(lambda w: drawn.append(w) or draw(w), alt=str, w=[3, 1.00001, 1.00002])
+    (box,) = [item for item in shown if isinstance(item, ipywidgets.VBox)]
+    box.children[1].index = 2
+    assert drawn == [3.0, 1.00002]
+
+
+def test_where_only_pixels_show_there_is_the_first_frame():
+    shown = explore(draw, alt=lambda w: "A line.", w=[0, 1, 2])
+    assert shown._repr_png_().startswith(b"\x89PNG") and shown._repr_html_() == shown.data
 
 
 def test_a_kernel_without_widgets_says_what_to_install(monkeypatch):
