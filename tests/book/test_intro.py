@@ -24,7 +24,8 @@ def page():
     names = {}
     last = next(i for i, cell in enumerate(cells) if "plane = Map" in cell.source)
     for cell in cells[: last + 1]:
-        exec(cell.source.replace("from myst_nb import glue", "glue = lambda *_, **__: 0"), names)
+        there = "from fpnotes.chapters.text import glue"
+        exec(cell.source.replace(there, "glue = lambda *_, **__: 0"), names)
     return names
 
 
