@@ -6,7 +6,7 @@ unexport PYTHONDONTWRITEBYTECODE # pip installs source (--no-compile); what is i
 export OMP_NUM_THREADS := 1
 jb := .venv/bin/jupyter-book build . -W -n --keep-going
 
-.PHONY: help book pdf lite slides test test-slow test-browser test-lite test-frameworks reproduce-check test-versions coverage mutants audit zizmor serve outputs reviewed check format lengths links assignments keys test-assignments bench package release requirements clean
+.PHONY: help book pdf lite notebooks slides test test-slow test-browser test-lite test-notebooks test-frameworks reproduce-check test-versions coverage mutants audit zizmor serve outputs reviewed check format lengths links assignments keys test-assignments bench package release requirements clean
 .DELETE_ON_ERROR:
 
 help: ## list these commands
@@ -51,10 +51,17 @@ links: .venv/installed $(code) ## follow every external link of the book
 lite: book ## make _build/lite: the chapters as notebooks that run in a browser, with nothing installed (JupyterLite)
 	$(python) book/editions/lite.py
 
+notebooks: book ## make _build/notebooks: the chapters to run, each on its own, with what to install
+	$(python) book/editions/notebooks.py
+
 # ---- The tests ----
-test: book ## build the book and run its tests: package, chapters, pages
+test: notebooks ## build the book and run its tests: package, chapters, pages
 	$(python) tests/book/notebooks.py prepare
 	$(python) -m pytest --whole -m "not slow" -n 2 --dist loadscope --nbval-lax --nbval-current-env --nbval-cell-timeout 600 --ignore tests/course --ignore tests/frameworks --ignore tests/site/browser tests _build/nbval
+
+# Run a few of them in JupyterLab, from start to end, and move their sliders.
+test-notebooks: notebooks ## open notebooks in JupyterLab, run all, move every slider (minutes)
+	$(python) -m pytest --whole tests/site/browser/test_lab.py
 
 reproduce-check: .venv/installed ## do the runs of the stored tables still begin as they did? Their first ten steps, to 1e-6
 	$(python) -m fpnotes.chapters.first_steps
@@ -65,7 +72,7 @@ test-slow: book assignments ## run what make test and make test-assignments leav
 	$(MAKE) mutants SAMPLE=$(or $(SAMPLE),20)
 
 test-browser: pdf slides ## see every page, slide and printed page in Chromium: sliders, formulas, dark mode, a phone, accessibility, weight
-	$(python) -m pytest --whole -n 2 --dist loadgroup --ignore tests/site/browser/test_lite.py tests/site/browser
+	$(python) -m pytest --whole -n 2 --dist loadgroup --ignore tests/site/browser/test_lite.py --ignore tests/site/browser/test_lab.py tests/site/browser
 
 # The kernel's host is copied first, as far as npm and PyPI have it: pinned versions, checked hashes.
 test-lite: lite ## open that site in Chromium and start its Python, with a copy of Pyodide's core in place of its host

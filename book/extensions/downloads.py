@@ -1,84 +1,104 @@
-"""Make each notebook that a reader can download stand on its own: what it needs, and its numbers."""
+"""Offer each chapter as a notebook that stands on its own: to download, on Binder, on Colab.
 
-import re
+A notebook is written from the page's tree when all references in it are resolved. ``make notebooks`` collects
+what stands in ``_sources`` for the branch that Binder and Colab open.
+"""
+
 from pathlib import Path
 
 import nbformat
-from chapters import number
-from length import length
-from myst_nb.core.variables import format_plain_text
-from myst_nb.ext.glue.crossref import read_glue_cache
+from jupyter_cache import get_cache
+from myst_nb.sphinx_ import NbMetadataCollector
+from plain import Page, Text, notebook_of, pieces
 
-MARK = "how-to-run"
-NOTE = """\
-*This is a chapter of* {title}. *It needs Python 3.11 or later, and the book's package with what its chapters
-import:*
+BRANCH = "notebooks"  # where Binder and Colab find the notebooks
+INSTALL = """\
+# The book's package and what its chapters import, where they are not installed yet: on Colab, for one.
+from importlib.util import find_spec
 
-    pip install "fpnotes[chapters] @ git+{repository}"
-
-*JupyterLab shows its boxes and cross-references with* `pip install jupyterlab-myst`*.*
+if find_spec("fpnotes") is None:
+    %pip install -q "fpnotes[chapters,data] @ git+{repository}"
 """
-GLUED = re.compile(r"\{glue:text\}`([^`:]+):?([^`]*)`")
-CHAPTER = re.compile(r"\{chapter\}`([\w-]+)`")
-LENGTH = re.compile(r"\{length\}`([\w-]+)`")
+NOTE = """\
+*This is [a page of {title}]({address}). The numbers in its text are those that its code gave when the book
+was built. {runtime}Solutions, and some of the code, are folded; a click opens them.*"""
+TIME = "Running all of it took {time} then. "
 
 
-def add_note(notebook, note):
-    """Put the note before the first cell, once."""
-    if notebook.cells and notebook.cells[0].metadata.get("tags") == [MARK]:
+def introduced(notebook, note, install):
+    """Put what it is, and what it needs, before a notebook's cells."""
+    first = [nbformat.v4.new_markdown_cell(note), nbformat.v4.new_code_cell(install)]
+    for name, cell in zip(("how-to-run", "install"), first, strict=True):
+        cell["id"] = name
+        cell.metadata["tags"] = ["how-to-run"]
+    notebook.cells[:0] = first
+    return notebook
+
+
+def spoken(seconds):
+    """Return how long that is, in words."""
+    if seconds < 55:
+        return f"about {max(5, 5 * round(seconds / 5))} seconds"
+    minutes = round(seconds / 60)
+    return "about a minute" if minutes == 1 else f"about {minutes} minutes"
+
+
+def executed(app, name):
+    """Return the notebook of a page with its outputs, as they are kept from one build to the next."""
+    folder = Path(app.env.mystnb_config.output_folder)
+    notebook = nbformat.read(folder / f"{name}.ipynb", as_version=4)
+    cache = get_cache(
+        app.env.mystnb_config.execution_cache_path or folder.parent / ".jupyter_cache"
+    )
+    return cache.merge_match_into_notebook(notebook)[1]
+
+
+def page_of(app, name):
+    """Return what a page's tree does not say of it."""
+    address = f"{app.config.html_baseurl.rstrip('/')}/{app.builder.get_target_uri(name)}"
+    env = app.env
+    return Page(address, env.toc_fignumbers.get(name, {}), env.toc_secnumbers.get(name, {}))
+
+
+def convert(app, doctree, name):
+    """Write the notebook of a page, if the page has code that runs."""
+    if app.builder.format != "html" or "kernelspec" not in app.env.metadata.get(name, {}):
         return
-    cell = nbformat.v4.new_markdown_cell(note, metadata={"tags": [MARK]})
-    if (notebook.nbformat, notebook.nbformat_minor) < (4, 5):
-        del cell["id"]  # unknown to these formats
-    notebook.cells.insert(0, cell)
+    page = page_of(app, name)
+    data = NbMetadataCollector.get_exec_data(app.env, name) or {}
+    runtime = TIME.format(time=spoken(data["runtime"])) if data.get("runtime") else ""
+    title = app.config.html_title or app.config.project
+    note = NOTE.format(title=title, address=page.address, runtime=runtime)
+    install = INSTALL.format(repository=app.config.html_theme_options["repository_url"])
+    found = [piece for piece in pieces(doctree, page) if piece != Text("")]
+    notebook = introduced(notebook_of(found, executed(app, name)), note, install)
+    vars(app).setdefault("plain_notebooks", {})[name] = notebook
 
 
-def write_numbers(notebook, glued):
-    """Write into the text the numbers that the page takes from its code."""
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            cell.source = GLUED.sub(
-                lambda role: format_plain_text(glued[role[1]]["data"]["text/plain"], role[2]),
-                cell.source,
-            )
-
-
-def write_roles(notebook, env, folder):
-    """Write the numbers of chapters, which still lead there, and how long a chapter takes."""
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            cell.source = CHAPTER.sub(
-                lambda role: f"{{doc}}`{number(env, f'{folder}/{role[1]}')} <{role[1]}>`",
-                cell.source,
-            )
-            cell.source = LENGTH.sub(lambda role: length(env.srcdir, role[1]).phrase, cell.source)
-
-
-def fold_unseen(notebook):
-    """Fold the code that the page runs without showing it; a click in JupyterLab opens it."""
-    for cell in notebook.cells:
-        if "remove-cell" in cell.metadata.get("tags", []):
-            cell.metadata["jupyter"] = {"source_hidden": True}
-
-
-def complete(app, exception):
-    """After a build of web pages."""
-    if exception is None and app.builder.format == "html":
-        repository = app.config.html_theme_options["repository_url"]
-        note = NOTE.format(title=app.config.html_title or app.config.project, repository=repository)
-        sources = Path(app.outdir) / "_sources"
-        for path in sources.glob("**/*.ipynb"):
-            notebook = nbformat.read(path, as_version=4)
-            add_note(notebook, note)
-            fold_unseen(notebook)
-            write_roles(notebook, app.env, path.parent.relative_to(sources).as_posix())
-            page = path.relative_to(sources).with_suffix("").as_posix()
-            if any(GLUED.search(cell.source) for cell in notebook.cells):
-                write_numbers(notebook, read_glue_cache(app.env.mystnb_config.output_folder, page))
+def write(app, exception):
+    """Put the notebooks where the theme has copied the sources of their pages."""
+    for name, notebook in getattr(app, "plain_notebooks", {}).items():
+        path = Path(app.outdir) / "_sources" / f"{name}.ipynb"
+        if exception is None and path.exists():
             nbformat.write(notebook, path)
 
 
+def launch(app, pagename, templatename, context, doctree):
+    """Let the page's buttons open its notebook, not its source."""
+    options = app.config.html_theme_options
+    source = f"{pagename}{Path(app.env.doc2path(pagename, base=False)).suffix}"
+    opened = f"{pagename.rpartition('/')[2]}.ipynb"
+    branch = options.get("repository_branch", "")
+    groups = [g for g in context.get("header_buttons", []) if g.get("label") == "launch-buttons"]
+    for button in (button for group in groups for button in group["buttons"]):
+        address = button["url"].replace(f"/{branch}?", f"/{BRANCH}?")
+        address = address.replace(f"/blob/{branch}/", f"/blob/{BRANCH}/")
+        button["url"] = address.replace(source, opened)
+
+
 def setup(app):
-    """Run when the theme has copied the notebooks."""
-    app.connect("build-finished", complete)
-    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+    """Connect it, late: when references are resolved, and after the theme has made its buttons."""
+    app.connect("doctree-resolved", convert, priority=900)
+    app.connect("html-page-context", launch, priority=900)
+    app.connect("build-finished", write)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": False}

@@ -12,6 +12,7 @@ WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 # What a job may do beside reading the code.
 MORE = {
     ("publish", "deploy"): {"pages": "write", "id-token": "write"},
+    ("publish", "notebooks"): {"contents": "write"},
     ("release", "package"): {"id-token": "write"},
     ("release", "attach"): {"contents": "write"},
 }
