@@ -31,20 +31,16 @@ PACKAGES = ["autograd", "comm", "ipywidgets", "jupyterlab-widgets", "threadpoolc
 EXTENSIONS = [
     "@jupyter-widgets/jupyterlab-manager",
     "@jupyterlite/pyodide-kernel-extension",
-    "jupyterlab-myst",
     "jupyterlab_pygments",
 ]
 SETUP = """\
 # The book's package from this site, NumPy and the rest from Pyodide's host: a minute, the first time.
 %pip install -q fpnotes matplotlib pandas ipywidgets
 
-import concurrent.futures as futures, os, sys, tqdm, types
+import concurrent.futures as futures, os, tqdm
 
 os.environ["JPY_SESSION_NAME"] = "lite"  # sliders compute as they move
 tqdm.tqdm.monitor_interval = 0  # no thread watches over progress bars
-# The pages take numbers from their code with myst_nb.glue; here they stand in the text already.
-sys.modules["myst_nb"] = types.ModuleType("myst_nb")
-sys.modules["myst_nb"].glue = lambda name, value, display=True: None
 
 
 class InTurn(futures.Executor):
@@ -82,19 +78,16 @@ def title_of(notebook):
     return re.findall(r"^# (.+)$", text, re.MULTILINE)[0]
 
 
-def link(text, titles):
-    """Lead from chapter to chapter; what names another page of the book becomes plain text."""
+def link(text, site, titles):
+    """Lead from chapter to chapter within this site; what else is linked stands on the book's."""
 
-    def written(role):
-        words, page = role[1], role[2]
-        if page in titles:
-            return f"[{words or titles[page]}]({page}.ipynb)"
-        return words or f"*{page}*"
+    def written(target):
+        return f"]({target[1]}.ipynb)" if target[1] in titles else target[0]
 
-    return re.sub(r"\{doc\}`(?:([^`<]*?)\s*<)?([\w-]+)>?`", written, text)
+    return re.sub(rf"\]\({re.escape(site)}book/([\w-]+)\.html\)", written, text)
 
 
-def for_a_browser(notebook, book, titles):
+def for_a_browser(notebook, book, site, titles):
     """Turn a notebook as it is downloaded into one that begins with its own installation."""
     cells = [cell for cell in notebook.cells if cell.metadata.get("tags") != ["how-to-run"]]
     note = NOTE.format(title=book)
@@ -102,7 +95,7 @@ def for_a_browser(notebook, book, titles):
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
         else:
-            cell.source = link(cell.source, titles)
+            cell.source = link(cell.source, site, titles)
     if any(cell.cell_type == "code" and POOLS.search(cell.source) for cell in cells):
         note += "\n" + POOL
     first = [nbformat.v4.new_markdown_cell(note), nbformat.v4.new_code_cell(SETUP)]
@@ -120,7 +113,8 @@ def notebook_of(cells):
 
 def write_notebooks(folder):
     """Write every chapter, and the page that lists them."""
-    book = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))["title"]
+    config = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
+    book, site = config["title"], config["html"]["baseurl"]
     downloads = {
         page.stem: nbformat.read(
             HTML / "_sources" / page.relative_to(ROOT).with_suffix(".ipynb"), as_version=4
@@ -129,8 +123,9 @@ def write_notebooks(folder):
     }
     titles = {name: title_of(notebook) for name, notebook in downloads.items()}
     for name, notebook in downloads.items():
-        nbformat.write(for_a_browser(notebook, book, titles), folder / f"{name}.ipynb")
-    listed = "\n".join(f"1. [{title}]({name}.ipynb)" for name, title in titles.items())
+        edition = for_a_browser(notebook, book, site, titles)
+        nbformat.write(edition, folder / f"{name}.ipynb")
+    listed = "\n".join(f"- [{title}]({name}.ipynb)" for name, title in titles.items())
     start = jupytext.read(OUR_SETTINGS / "start.md")
     for cell in start.cells:
         cell.source = cell.source.replace("CHAPTERS", listed)
