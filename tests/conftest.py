@@ -26,9 +26,11 @@ PAGES = [*BOOK, "_build/html/index.html"]
 NEEDS = {
     "book": (BOOK, "make test"),
     "site": (PAGES, "make test"),
+    "site/test_notebooks.py": (["_build/notebooks"], "make test"),
     "site/browser": ([*PAGES, "Chromium"], "make test-browser"),
     "site/browser/test_print.py": (["_build/learning-fixed-points.pdf"], "make test-browser"),
     "site/browser/test_slides.py": (["dist/slides"], "make test-browser"),
+    "site/browser/test_lab.py": (["_build/notebooks"], "make test-notebooks"),
     "site/browser/test_lite.py": (["_build/lite", "_build/pyodide"], "make test-lite"),
     "course": ([*PAGES, "dist/autograder"], "make test-assignments"),
     "frameworks/test_jax.py": (["jax"], "make test-frameworks"),
