@@ -61,7 +61,7 @@ def formula(tex):
 
 
 def inline(node, page):
-    """Return the Markdown of what stands inside a line."""
+    """Return the Markdown of what stands inside a line; without a page, of one that links to nothing."""
     return "".join(word(child, page) for child in node.children)
 
 
@@ -88,6 +88,8 @@ def word(node, page):
 
 def link(text, node, page):
     """Return a link to where it leads on the book's site."""
+    if page is None:
+        return text
     target = node.get("refuri") or ("#" + node["refid"] if "refid" in node else "")
     return f"[{text}]({urljoin(page.address, target)})" if target and text else text
 
@@ -201,10 +203,12 @@ def boxed(title, text):
 
 def box(node, page):
     """Return a note, or what is opened by a click."""
-    title = next((inline(t, page) for t in node.children if isinstance(t, nodes.title)), "")
+    folded = "dropdown" in node.get("classes", [])
+    titles = [t for t in node.children if isinstance(t, nodes.title)]
+    title = "".join(inline(t, None if folded else page) for t in titles)
     rest = [child for child in node.children if not isinstance(child, nodes.title)]
     text = "\n\n".join(written for child in rest if (written := block(child, page)))
-    if "dropdown" in node.get("classes", []):
+    if folded:
         return FOLD.format(title=title or "Proof", text=text)
     return boxed(f"**{title}**" if title else "", text)
 
@@ -227,15 +231,9 @@ def proof(node, page):
 def exercise(node, page):
     """Return an exercise with its number and title."""
     title, *rest = node.children
+    named = f"Exercise {page.number('exercise', node)}".strip()
     text = "\n\n".join(written for child in rest if (written := block(child, page)))
-    return boxed(f"**{exercise_title(title, node, page)}**", text)
-
-
-def exercise_title(title, node, page):
-    """Return "Exercise 1.4 (its title)", whose number stands in the tree or not yet."""
-    words = inline(title, page).strip()
-    number = page.number("exercise", node)
-    return words if number in words else words.replace("Exercise", f"Exercise {number}", 1)
+    return boxed(f"**{named}** {inline(title, page).strip()}".strip(), text)
 
 
 def figure(node, page):
@@ -255,6 +253,12 @@ def caption(node, page):
 def tab(node, page):
     """Return the title of one of several ways to do a thing, which here stand one after the other."""
     return f"**{node.astext()}**"
+
+
+def moving(node, page):
+    """Say where to find what moves by scripts of the page."""
+    toy = 'class="toy"' in node.astext()
+    return f"*What you can drag is on [the page]({page.address}).*" if toy else ""
 
 
 def nothing(node, page):
@@ -299,7 +303,7 @@ def pieces(node, page, level=1, fold=None):
             yield code(child, page, fold)
         elif child.tagname == "solution_node":
             title, *rest = child.children
-            under = inline(title, page).strip()
+            under = inline(title, None).strip()
             for part in rest:
                 yield from pieces(part, page, level + 1, under)
         elif isinstance(child, nodes.section):
