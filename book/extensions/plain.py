@@ -4,6 +4,7 @@ The page's tree has everything in its final form: numbers, titles, citations, wh
 written as Markdown without directives and roles, cut at the cells with code.
 """
 
+import html
 import re
 from dataclasses import dataclass
 from urllib.parse import urljoin
@@ -402,7 +403,8 @@ def output_of(output, alts):
     if "image/png" in data:
         data.pop("image/svg+xml", None)
         if "explore" in data.get("text/html", ""):
-            alts = re.findall(r'<img src="[^"]*" alt="([^"]*)"', data.pop("text/html"))[:1]
+            shown = re.search(r'<img src="[^"]*" alt="([^"]*)"', data.pop("text/html"))
+            alts = [html.unescape(shown[1])] if shown else []
     if not data:
         return None
     kept = nbformat.from_dict({**output, "data": data})
