@@ -334,11 +334,12 @@ def code(node, page, fold):
 def notebook_of(found, executed):
     """Return a notebook of these pieces, and of the cells that the page does not show, which must run too."""
     hidden = [i for i, cell in enumerate(executed.cells) if cell.cell_type == "code"]
-    cells, text = [], []
+    cells, text, begun = [], [], set()
 
     def write():
         if text:
-            cells.append(markdown(text, continued(text[0].fold, cells)))
+            cells.append(markdown(text, text[0].fold in begun))
+            begun.add(text[0].fold)
             text.clear()
 
     for piece in found:
@@ -363,20 +364,13 @@ def notebook_of(found, executed):
     return nbformat.v4.new_notebook(cells=cells, metadata=metadata)
 
 
-def continued(fold, cells):
-    """Return whether what is folded under a title began in an earlier cell."""
-    return fold is not None and any(cell.metadata.get("under") == fold for cell in cells)
-
-
 def markdown(parts, goes_on):
     """Return a cell with text, folded if its parts are."""
     text, fold = "\n\n".join(part.text for part in parts), parts[0].fold
     if fold is None:
         return nbformat.v4.new_markdown_cell(text)
     title = f"{fold}, continued" if goes_on else fold
-    cell = nbformat.v4.new_markdown_cell(FOLD.format(title=title, text=text))
-    cell.metadata["under"] = fold
-    return cell
+    return nbformat.v4.new_markdown_cell(FOLD.format(title=title, text=text))
 
 
 def code_cell(cell, piece):
