@@ -103,6 +103,8 @@ def blocks(node, page):
 
 def block(node, page):
     """Return the Markdown of a block."""
+    if "toctree-wrapper" in node.get("classes", []):
+        return ""
     write = BLOCKS.get(node.tagname)
     if write is None:
         raise ValueError(
@@ -278,6 +280,8 @@ BLOCKS = {
     "table": table,
     "figure": figure,
     "image": word,
+    "title": lambda node, page: f"**{inline(node, page)}**",
+    "caption": lambda node, page: f"**{inline(node, page)}**",
     "rubric": lambda node, page: f"**{inline(node, page)}**",
     "transition": lambda node, page: "---",
     "block_quote": lambda node, page: boxed("", blocks(node, page)),
