@@ -6,7 +6,7 @@ unexport PYTHONDONTWRITEBYTECODE # pip installs source (--no-compile); what is i
 export OMP_NUM_THREADS := 1
 jb := .venv/bin/jupyter-book build . -W -n --keep-going
 
-.PHONY: help book pdf lite notebooks slides test test-slow test-browser test-lite test-notebooks test-frameworks reproduce-check test-versions coverage mutants audit zizmor serve outputs reviewed check format lengths links assignments keys test-assignments bench package release requirements clean
+.PHONY: help book pdf lite notebooks site slides test test-slow test-browser test-lite test-notebooks test-frameworks reproduce-check test-versions coverage mutants audit zizmor serve outputs reviewed check format lengths links assignments keys test-assignments bench package release requirements clean
 .DELETE_ON_ERROR:
 
 help: ## list these commands
@@ -53,6 +53,9 @@ lite: book ## make _build/lite: the chapters as notebooks that run in a browser,
 
 notebooks: book ## make _build/notebooks: the chapters to run, each on its own, with what to install
 	$(python) book/editions/notebooks.py
+
+site: pdf lite ## make _build/site, which is what publish.yml publishes: the book, and the editions that its pages link to
+	PYTHONPATH=book/extensions $(python) book/editions/website.py
 
 # ---- The tests ----
 test: notebooks ## build the book and run its tests: package, chapters, pages
