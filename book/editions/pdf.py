@@ -1,10 +1,14 @@
 """Make the print edition from the built pages: one document, printed by headless Chromium.
 
 ``python book/editions/pdf.py`` writes ``_build/learning-fixed-points.pdf``. Numbers of sections, figures,
-equations and theorems are those of the pages; what folds there stands open here; a link from page to
-page is one inside the document.
+equations and theorems are those of the pages; answers that fold there stand open here, and code that
+folds there is left out; a link from page to page is one inside the document. Its letters come with
+Matplotlib, so that they do not depend on the machine.
 """
 
+import json
+import re
+import subprocess
 import sys
 from pathlib import Path
 from urllib.parse import urldefrag, urljoin, urlsplit
@@ -12,14 +16,37 @@ from urllib.parse import urldefrag, urljoin, urlsplit
 import yaml
 from bs4 import BeautifulSoup
 from chromium import launched
+from matplotlib import get_data_path
 from pypdf import PdfReader
 from toc import ROOT, pages, parts
 
 BUILD = ROOT / "_build"
 HTML = BUILD / "html"
 OUT = BUILD / "learning-fixed-points.pdf"
-# Of a page, what only a reader at a screen can use.
-SCREEN_ONLY = ".headerlink, script:not([type^='math/'])"
+# Of a page, what only a reader at a screen can use; the code that a page folds away is in the notebooks.
+SCREEN_ONLY = ".headerlink, script:not([type^='math/']), details.hide"
+# Of each font: its name in print.css, the file, and what it is for.
+FONTS = [
+    ("Book", "STIXGeneral", ""),
+    ("Book", "STIXGeneralItalic", "font-style: italic"),
+    ("Book", "STIXGeneralBol", "font-weight: bold"),
+    ("Book", "STIXGeneralBolIta", "font-style: italic; font-weight: bold"),
+    ("Heads", "DejaVuSans", ""),
+    ("Heads", "DejaVuSans-Oblique", "font-style: italic"),
+    ("Heads", "DejaVuSans-Bold", "font-weight: bold"),
+    ("Heads", "DejaVuSans-BoldOblique", "font-style: italic; font-weight: bold"),
+    ("Code", "DejaVuSansMono", ""),
+    ("Code", "DejaVuSansMono-Oblique", "font-style: italic"),
+    ("Code", "DejaVuSansMono-Bold", "font-weight: bold"),
+    ("Code", "DejaVuSansMono-BoldOblique", "font-style: italic; font-weight: bold"),
+]
+# To a program that reads the book aloud, a formula is its source, and not a hundred thousand glyphs.
+NAME_FORMULAS = """for (const item of MathJax.startup.document.math) {
+  item.typesetRoot.setAttribute("role", "math");
+  item.typesetRoot.setAttribute("aria-label", item.math.trim());
+  item.typesetRoot.querySelector("mjx-assistive-mml")?.remove();
+  item.typesetRoot.querySelector("mjx-math")?.setAttribute("aria-hidden", "true");
+}"""
 MISSING = """Promise.allSettled([...document.images].map(i => i.decode())).then(
   () => [...document.images].filter(i => !i.naturalWidth).map(i => i.src))"""
 NUMBER = """pages => document.querySelectorAll("nav.contents p").forEach(line => {
@@ -40,8 +67,6 @@ def page_of(soup, name, names):
     article = only(soup, "article.bd-article")
     for element in article.select(SCREEN_ONLY):
         element.decompose()
-    for details in article.select("details"):
-        details["open"] = ""
     for element in article.find_all(True):
         if element.get("id"):
             element["id"] = anchor(name, element["id"])
@@ -61,6 +86,11 @@ def page_of(soup, name, names):
     return article
 
 
+def title_of(article):
+    """Return a page's title, with its number."""
+    return " ".join(only(article, "h1").get_text().split())
+
+
 def place(name):
     """Return where a page is, seen from the document."""
     return f"html/{name}.html"
@@ -69,6 +99,58 @@ def place(name):
 def anchor(page, fragment):
     """Return the id, in the whole document, of an id on a page; or of the page itself."""
     return f"{page.replace('/', '-')}--{fragment}" if fragment else page.replace("/", "-")
+
+
+def fonts():
+    """Return the style sheet's lines that name the fonts."""
+    folder = Path(get_data_path(), "fonts", "ttf")
+    return "\n".join(
+        f"@font-face {{ font-family: {name}; src: url({(folder / file).as_uri()}.ttf); {use} }}"
+        for name, file, use in FONTS
+    )
+
+
+def running_heads(titles):
+    """Return the style sheet's lines that put each chapter's title at the head of its pages."""
+    return "\n".join(
+        f"#{page} {{ page: {page} }} @page {page} {{ @top-left {{ content: {json.dumps(title)} }} }}"
+        for page, title in titles.items()
+    )
+
+
+def git(*arguments):
+    """Return what git says, nothing where this is no clone."""
+    answer = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
+    return answer.stdout.strip()
+
+
+def imprint(config):
+    """Return the page that says which book this is, how to cite it, and what is allowed."""
+    code = (ROOT / "fpnotes" / "__init__.py").read_text("utf-8")
+    version = re.findall(r'^__version__ = "(.+)"$', code, re.MULTILINE)[0]
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    (paper,) = cited["references"]
+    writers = " and ".join(
+        f"{who['given-names']} {who['family-names']}" for who in paper["authors"]
+    )
+    date, commit = git("log", "-1", "--format=%cs"), git("log", "-1", "--format=%H")
+    year = date[:4] or config["copyright"]
+    source = config["repository"]["url"]
+    lines = [
+        f"<b>{config['title']}</b>, version {version}",
+        f"Set from commit <code>{commit[:12]}</code> of {date}." if commit else "",
+        f"The pages of this book run, and their figures move: <a href='{source}'>{source}</a>.",
+        "<b>To cite this book:</b>",
+        f"{cited['authors'][0]['name']}, <i>{cited['title']}</i>, version {version}, {year}. {source}",
+        "<b>To cite the paper that it teaches:</b>",
+        f"{writers}, “{paper['title']}”, <i>{paper['journal']}</i> {paper['volume']}({paper['issue']}), "
+        f"{paper['start']}–{paper['end']}, {paper['year']}. {paper['identifiers'][0]['value']}",
+        "<b>Licenses:</b>",
+        f"© {config['copyright']} {config['author']}. {config['html']['extra_footer']} The handwritten "
+        "digits that come with the package are CC BY-SA 3.0.",
+    ]
+    text = "".join(f"<p>{line}</p>" for line in lines if line)
+    return BeautifulSoup(f"<section class='imprint'>{text}</section>", "html.parser")
 
 
 def assemble():
@@ -92,20 +174,16 @@ def assemble():
             if element.get(name):
                 element[name] = urljoin(place(names[0]), str(element[name]))
         head.append(element)
-    style = document.new_tag("style")
-    style.string = Path(__file__).with_name("print.css").read_text("utf-8")
     title = document.new_tag("title")
     title.string = config["title"]
-    head.extend([title, style])
-
     cover = BeautifulSoup(
         f"<section class='cover'><img src='../book/assets/cover.png' alt='{config['title']}'>"
-        f"<p>{config['author']}</p><p>{config['html']['extra_footer']} The pages of this book run, and "
-        f"their figures move, at their source: <a href='{config['repository']['url']}'>"
-        f"{config['repository']['url']}</a>.</p></section>",
+        f"<p>{config['author']}</p></section>",
         "html.parser",
     )
     nav.insert_before(cover)
+    nav.insert_before(imprint(config))
+    titles = {}
     for caption, part in parts():
         if caption:
             heading = document.new_tag("h3")
@@ -115,10 +193,14 @@ def assemble():
             article = page_of(soups[name], name, names)
             line = document.new_tag("p")
             link = document.new_tag("a", href="#" + anchor(name, ""))
-            link.string = only(article, "h1").get_text(" ", strip=True)
+            link.string = titles[anchor(name, "")] = title_of(article)
             line.extend([link, document.new_tag("span")])
             nav.append(line)
             body.append(article)
+    style = document.new_tag("style")
+    rules = Path(__file__).with_name("print.css").read_text("utf-8")
+    style.string = "\n".join([fonts(), rules, running_heads(titles)])
+    head.extend([title, style])
     return str(document)
 
 
@@ -141,8 +223,13 @@ def main():
         page.goto(source.as_uri())
         page.wait_for_function("window.MathJax?.startup?.promise")
         page.evaluate("MathJax.startup.promise")
+        page.evaluate(NAME_FORMULAS)
+        page.emulate_media(media="print")
+        page.evaluate("document.fonts.ready.then(() => true)")
         if missing := page.evaluate(MISSING):
             sys.exit("These pictures are not there: " + ", ".join(missing))
+        page.add_script_tag(path=Path(__file__).with_name("paginate.js"))
+        print(f"{page.evaluate('paginate()')} changes, so that no page is left too empty")
         for first in (True, False):
             page.pdf(
                 path=OUT,
