@@ -7,6 +7,7 @@ which tells a reader what these tests show and what they do not.
 import json
 import re
 import sys
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import chromium
@@ -18,7 +19,7 @@ from packaging.utils import canonicalize_name
 from pkginfo import Wheel
 
 from tests.site.browser import pyodide_host
-from tests.site.browser.browsing import DESKTOP
+from tests.site.browser.browsing import DESKTOP, PHONE
 
 PATIENCE = 300_000  # ms: starting Python takes 20 seconds, on a machine that does other work, too
 TYPES = {".mjs": "text/javascript", ".wasm": "application/wasm", ".json": "application/json"}
@@ -39,13 +40,14 @@ RUN = """async ([code, patience]) => {
 
 @pytest.fixture(scope="module")
 def lab(browser):
-    """JupyterLab, opened at the site's address: its page, and what it asked of whom."""
+    """The notebook at the site's address: its page, and what it and later pages asked of whom."""
     context = browser.new_context(viewport=DESKTOP, color_scheme="light")
     context.set_default_timeout(PATIENCE)
     page = context.new_page()
-    lab = SimpleNamespace(page=page, host=[], foreign=[], fetched=[], errors=[])
-    page.on("pageerror", lambda error: lab.errors.append(str(error)))
+    lab = SimpleNamespace(context=context, page=page, host=[], foreign=[], fetched=[], errors=[])
+    context.on("weberror", lambda error: lab.errors.append(str(error.error)))
     with chromium.served(lite.SITE) as site:
+        lab.site = site
 
         def route(route):
             url = route.request.url
@@ -159,9 +161,37 @@ def test_it_opens_at_a_page_that_lists_the_chapters(lab):
     links = page.locator(".jp-NotebookPanel a[href$='.ipynb']")
     links.nth(len(CHAPTERS) - 1).wait_for()
     assert [stem(link) for link in links.all()] == CHAPTERS
-    files = page.locator(".jp-DirListing-itemText")
-    files.filter(has_text="start.ipynb").wait_for()
-    assert {text.removesuffix(".ipynb") for text in files.all_inner_texts()} == {"start", *CHAPTERS}
+
+
+@contextmanager
+def opened(lab, path):
+    """Open a page of the site beside the first."""
+    page = lab.context.new_page()
+    page.goto(lab.site + path)
+    page.wait_for_function("!!window.jupyterapp")
+    yield page
+    page.close()
+
+
+def test_its_list_of_files_has_all_of_them(lab):
+    with opened(lab, "tree/index.html") as page:
+        files = page.locator(".jp-DirListing-itemText")
+        files.filter(has_text="start.ipynb").wait_for()
+        names = {text.removesuffix(".ipynb") for text in files.all_inner_texts()}
+        assert names == {"start", *CHAPTERS}
+
+
+@pytest.mark.parametrize("name", ["start", "stability"])
+def test_a_phone_shows_the_text_in_its_whole_width(name, lab):
+    with opened(lab, f"notebooks/index.html?path={name}.ipynb") as page:
+        page.set_viewport_size(PHONE)
+        line = page.locator(".jp-NotebookPanel .jp-RenderedMarkdown p").first
+        line.wait_for()
+        page.wait_for_function(
+            "line => line.getBoundingClientRect().width > 0.75 * innerWidth",
+            arg=line.element_handle(),
+        )
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
 def stem(link):
@@ -237,32 +267,33 @@ slider = ipywidgets.IntSlider(value=3, max=9)
 ipywidgets.interactive(lambda k: print("squared", k * k), k=slider)"""
     notebook = lite.notebook_of([nbformat.v4.new_code_cell(code)])
     lab.page.evaluate(
-        """async content => {
-          const {commands, serviceManager} = window.jupyterapp;
-          await serviceManager.contents.save(
-            "try.ipynb", {type: "notebook", format: "json", content});
-          const kernel = {id: window.kernel.id};
-          const panel = await commands.execute("docmanager:open", {path: "try.ipynb", kernel});
-          await panel.sessionContext.ready;
-          await commands.execute("notebook:run-all-cells");
-        }""",
+        """content => window.jupyterapp.serviceManager.contents.save(
+             "try.ipynb", {type: "notebook", format: "json", content})""",
         json.loads(nbformat.writes(notebook)),
     )
-    page = lab.page
-    printed = page.locator(".jp-NotebookPanel .jp-OutputArea-output pre")
-    printed.filter(has_text="squared 9").first.wait_for()
-    page.locator(".jp-NotebookPanel .noUi-handle").press("ArrowRight")
-    printed.filter(has_text="squared 16").first.wait_for()
+    with opened(lab, "notebooks/index.html?path=try.ipynb") as page:
+        page.evaluate(
+            """async () => {
+              const {commands, shell} = window.jupyterapp;
+              let panel;
+              while (!(panel = [...shell.widgets("main")].find(w => w.sessionContext)))
+                await new Promise(done => setTimeout(done, 100));
+              await panel.sessionContext.ready;
+              await commands.execute("notebook:run-all-cells");
+            }"""
+        )
+        printed = page.locator(".jp-NotebookPanel .jp-OutputArea-output pre")
+        printed.filter(has_text="squared 9").first.wait_for()
+        page.locator(".jp-NotebookPanel .noUi-handle").press("ArrowRight")
+        printed.filter(has_text="squared 16").first.wait_for()
 
 
 def test_a_link_opens_its_chapter(lab):
-    lab.page.evaluate(
-        """async () => {
-          await window.jupyterapp.commands.execute("docmanager:open", {path: "start.ipynb"});
-        }"""
-    )
-    lab.page.locator(".jp-NotebookPanel a", has_text="When does it settle?").click()
-    lab.page.locator(".jp-NotebookPanel h1", has_text="When does it settle?").wait_for()
+    link = lab.page.locator(".jp-NotebookPanel a", has_text="When does it settle?")
+    with lab.context.expect_page() as tab:
+        link.click()
+    tab.value.locator(".jp-NotebookPanel h1", has_text="When does it settle?").wait_for()
+    tab.value.close()
 
 
 def test_nothing_was_asked_of_others(lab):
