@@ -7,7 +7,16 @@ import fpnotes as fp
 from fpnotes import rules
 from fpnotes._linear import solve_stack
 from fpnotes.activations import NAMED
-from fpnotes.frameworks._inputs import RULES, check_rule
+from fpnotes.frameworks._inputs import (
+    RULES,
+    check_activation,
+    check_elementwise,
+    check_options,
+    check_rule,
+    check_shapes,
+    not_converged,
+    not_solvable,
+)
 from fpnotes.frameworks._solver import Library, factorized, find, named_curve, resolvent
 from fpnotes.rules import FACTORS
 
@@ -131,3 +140,83 @@ def test_every_rule_proportional_to_lr_is_offered_or_for_linear_networks_alone()
 def test_the_reparameterized_rule_is_refused_in_words():
     with pytest.raises(ValueError, match="η is chosen later, by the optimizer"):
         check_rule("reparameterized")
+
+
+@pytest.mark.parametrize("r0", [None, np.zeros(3), np.zeros((1, 3)), np.zeros((2, 3))])
+def test_shapes_that_fit_are_taken(r0):
+    check_shapes(np.eye(3), np.zeros((2, 3)), r0)
+
+
+@pytest.mark.parametrize(
+    ("W", "x", "r0", "message"),
+    [
+        ((3,), (3,), None, r"W must be a square \(N, N\) matrix, not of shape \(3,\)"),
+        ((2, 3), (3,), None, r"W must be .* not of shape \(2, 3\)"),
+        ((0, 0), (0,), None, r"W must be .* not of shape \(0, 0\)"),
+        (
+            (3, 3),
+            (),
+            None,
+            r"x must have shape \(\.\.\., 3\), one row per sample.* it has shape \(\)",
+        ),
+        ((3, 3), (3, 2), None, r"x must have shape \(\.\.\., 3\).* it has shape \(3, 2\)"),
+        ((3, 3), (4, 3), (4, 2), r"r0 must have shape \(\.\.\., 3\).* it has shape \(4, 2\)"),
+        (
+            (3, 3),
+            (4, 3),
+            (2, 3),
+            r"r0 of shape \(2, 3\) must broadcast to the shape of x, \(4, 3\)",
+        ),
+        ((3, 3), (3,), (4, 3), r"r0 of shape \(4, 3\) must broadcast to the shape of x, \(3,\)"),
+    ],
+)
+def test_shapes_that_do_not_fit_are_named(W, x, r0, message):
+    arrays = (None if shape is None else np.zeros(shape) for shape in (W, x, r0))
+    with pytest.raises(ValueError, match=message):
+        check_shapes(*arrays)
+
+
+def test_a_curve_is_a_name_or_a_function_of_such_arrays():
+    check_activation("tanh", "arrays")
+    check_activation(np.tanh, "arrays")
+    with pytest.raises(ValueError, match="activation must be one of .*tanh.*, not 'tanhh'"):
+        check_activation("tanhh", "arrays")
+    for wrong in (fp.tanh, 3):
+        with pytest.raises(TypeError, match="a name or an elementwise function of tensors"):
+            check_activation(wrong, "tensors")
+
+
+def test_a_curve_returns_an_array_like_its_net_input():
+    z = np.zeros((2, 3))
+    check_elementwise(z, z + 1)
+    with pytest.raises(
+        ValueError, match=r"given net input of shape \(2, 3\) it returned shape \(2,\)"
+    ):
+        check_elementwise(z, z.sum(1))
+    with pytest.raises(TypeError, match="the dtype it is given, float64, not float32"):
+        check_elementwise(z, z.astype("float32"))
+
+
+def test_options_are_those_of_solve():
+    assert check_options(1e-6, 50, "float64") == (1e-6, 50)
+    assert check_options(None, 1, "float32")[0] > check_options(None, 1, "float64")[0]
+    with pytest.raises(ValueError, match="max_steps"):
+        check_options(None, 0, "float64")
+
+
+def test_a_failure_holds_the_fixed_points_that_were_reached():
+    """As the package's own does: of each sample, in the shape of the input."""
+    W, x = np.array([[2.0]]), np.array([[[0.0]], [[-9.0]]])  # softplus(2r + x) > r for x ≥ 0
+    f, gain = named_curve(np, "softplus")
+    with np.errstate(all="ignore"):
+        point = find(LIBRARY, W, x.reshape(2, 1), f, gain, f(x.reshape(2, 1)), 1e-8, 100)
+    error = not_converged(W, x, f, gain, point, 1e-8)
+    assert isinstance(error, fp.ConvergenceError) and "1 of 2 samples" in str(error)
+    assert error.point.r.shape == x.shape and error.point.steps.dtype.kind == "i"
+    np.testing.assert_array_equal(error.point.converged, [[False], [True]])
+    np.testing.assert_allclose(error.point.r[1], f(2 * error.point.r[1] - 9), atol=1e-8)
+
+
+def test_an_adjoint_without_digits_says_of_how_many_samples():
+    error = not_solvable(2, 5)
+    assert isinstance(error, fp.ConvergenceError) and "2 of 5 samples" in str(error)
