@@ -11,7 +11,7 @@ name in that list which is not needed.
 from pathlib import Path
 
 from docutils import nodes
-from length import hours, length, misjudged, round_to_five
+from length import exercises, hours, length, misjudged, round_to_five
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxRole
 
@@ -42,8 +42,9 @@ class Written(SphinxRole):
                 "length": lambda page: length(root, page).phrase,
                 "minutes": lambda page: str(round_to_five(length(root, page).seen.minutes)),
                 "hours": lambda problems, *pages: f"{hours(root, problems, pages):g}",
+                "exercises": lambda *pages: f"{exercises(root, pages):g}",
             }[self.name](*names)
-        except (FileNotFoundError, TypeError, ValueError) as error:
+        except (FileNotFoundError, KeyError, TypeError, ValueError) as error:
             message = f"{{{self.name}}}`{self.text}` names no page: {error}"
             return [], [self.inliner.reporter.error(message, line=self.lineno)]
         return [nodes.inline("", text, classes=["length"])], []
@@ -86,7 +87,7 @@ def setup(app):
     app.add_config_value("chapters_too_long", [], "env")
     app.add_node(Place)
     app.add_role("chapter", Chapter())
-    for name in ("length", "minutes", "hours"):
+    for name in ("length", "minutes", "hours", "exercises"):
         app.add_role(name, Written())
     app.connect("doctree-resolved", write_numbers)
     app.connect("env-check-consistency", warn)

@@ -163,6 +163,15 @@ def hours(root, problems, pages):
     return round((LECTURES + int(desk) + read) / 30) / 2
 
 
+def exercises(root, pages):
+    """Return the hours that the exercises of some pages take, to the half hour, by the page for teachers."""
+    listed = (Path(root) / "book" / "teaching.md").read_text("utf-8")
+    minutes = dict(re.findall(r"^\| \{ref\}`(ex-[\w-]+)` \| (\d+) \|", listed, re.MULTILINE))
+    texts = [(Path(root) / "book" / f"{page}.md").read_text("utf-8") for page in pages]
+    labels = re.findall(r"^:label: (ex-\S+)", "\n".join(texts), re.MULTILINE)
+    return round(sum(int(minutes[label]) for label in labels) / 30) / 2
+
+
 def misjudged(root, limit, too_long):
     """Yield (page, message) where a chapter above the limit is not listed, or a name is listed needlessly."""
     for page in chapters(root):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 from bs4 import BeautifulSoup
-from length import Counts, chapters, hours, measure, misjudged
+from length import Counts, chapters, exercises, hours, measure, misjudged
 from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace, patch_docutils
 
@@ -160,7 +160,9 @@ def test_a_chapter_above_the_limit_is_a_warning(build, settings, warning):
     assert (warning in warnings) if warning else warnings == ""
 
 
-@pytest.mark.parametrize("role", ["{length}`six`", "{hours}`2-set one`", "{minutes}`one two`"])
+@pytest.mark.parametrize(
+    "role", ["{length}`six`", "{hours}`2-set one`", "{minutes}`one two`", "{exercises}`one`"]
+)
 def test_a_role_that_names_no_page_is_an_error(build, tmp_path, role):
     (tmp_path / "book" / "one.md").write_text(f"# One\n\n{role}\n")
     _, warnings = build()
@@ -179,3 +181,17 @@ def test_hours_of_a_week(tmp_path):
     (tmp_path / "book").mkdir()
     (tmp_path / "book" / "one.md").write_text(WORDS * 30)
     assert hours(tmp_path, "1-set", ["one"]) == 5
+
+
+def test_hours_of_exercises(tmp_path):
+    (tmp_path / "book").mkdir()
+    (tmp_path / "book" / "teaching.md").write_text(
+        "| {ref}`ex-a` | 20 | see |\n| {ref}`ex-b` | 50 | find |\n| {ref}`ex-c` | 10 | try |\n"
+    )
+    (tmp_path / "book" / "one.md").write_text(":label: ex-a\n\n:label: ex-b\n")
+    (tmp_path / "book" / "two.md").write_text(":label: ex-c\n")
+    assert exercises(tmp_path, ["one"]) == 1
+    assert exercises(tmp_path, ["one", "two"]) == 1.5
+    (tmp_path / "book" / "two.md").write_text(":label: ex-d\n")
+    with pytest.raises(KeyError, match="ex-d"):
+        exercises(tmp_path, ["two"])
