@@ -8,6 +8,9 @@ stands in a comment.
 A test says what it checks with ``@pytest.mark.checks("eq-...")``, a cell of a chapter that asserts with the
 tag ``checks-clm-...``. tests/book/test_equations.py demands that the two sides meet, and that no
 statement was edited since its test was last compared with it.
+
+The page for teachers says what each exercise is for. That is compared with the exercise and its solution,
+under the exercise's label, and again when any of the three was edited.
 """
 
 import ast
@@ -29,6 +32,9 @@ PREFIXES = {"math": "eq-", "claim": "clm-"} | dict.fromkeys(
 SUMMARY = "What we now know"  # the section of a chapter in which each point is a claim
 OPAQUE = re.compile("math|code|raw|literalinclude|mermaid")  # directives that hold no Markdown
 CLAIM = re.compile(r"\{claim\}`([^`]+)`")
+PURPOSE = re.compile(
+    r"^\| \{ref\}`(ex-[\w-]+)` \| \d+ \| (.*) \|$", re.MULTILINE
+)  # a row for teachers
 REFERENCE = re.compile(r"\{(?:claim|eq|prf:ref)\}`[^`]*?((?:eq|thm|clm)-[\w-]+)[^`]*`")
 # The parser and plugins of MyST itself, so that what counts as an equation here does so there.
 MARKDOWN = MarkdownIt("commonmark").enable("table").use(amsmath_plugin).use(colon_fence_plugin)
@@ -84,7 +90,7 @@ def _labels(text, chapter, first_line=1):
                 for name in re.split(r",\s*", match[1]):
                     if not name.startswith(("eq-", "thm-")):
                         yield Label(name, "claim", chapter, line, token.content)
-        elif token.type in {"fence", "colon_fence"} and (parsed := directive(token)):
+        elif parsed := directive(token):
             kind, options, body = parsed
             name = next((o.split()[1] for o in options if re.match(r":label:\s+\S", o)), "")
             if kind in PREFIXES and (name or kind != "math"):
@@ -93,8 +99,37 @@ def _labels(text, chapter, first_line=1):
                 yield from _labels(token.content, chapter, line + 1)
 
 
+def exercises(book_dir):
+    """Return the exercises that the page for teachers lists, a Label for each.
+
+    It states the purpose, the exercise, and the solution.
+    """
+    listed = Path(book_dir) / "teaching.md"
+    purposes = dict(PURPOSE.findall(listed.read_text())) if listed.exists() else {}
+    found = {}
+    for page in pages(book_dir):
+        text, open_ = page.read_text(), None
+        for token in MARKDOWN.parse(text):
+            kind, options, body = directive(token) or ("", [], "")
+            if kind == "exercise":
+                name = next((o.split()[1] for o in options if o.startswith(":label:")), "")
+                found[name] = [page.stem, token.map[0] + 1, body]
+            elif kind in {"solution", "solution-start"}:
+                name, open_ = token.info.split()[-1], token.map[1]
+                found[name].append(body)
+            elif kind == "solution-end":
+                found[name] += text.splitlines()[open_ : token.map[0]]
+    return [
+        Label(name, "exercise", page, line, "\n".join([purposes[name], *parts]))
+        for name, (page, line, *parts) in found.items()
+        if name in purposes
+    ]
+
+
 def directive(token):
     """Return a fence's kind, its options and what is in it; None where it is no directive."""
+    if token.type not in {"fence", "colon_fence"}:
+        return None
     if not (match := re.match(r"\{(.+?)\}", token.info)):
         return None
     lines = token.content.splitlines()
@@ -149,7 +184,7 @@ def checks(book_dir, tests_dir):
 def _cells(page):
     """Yield a Check for each tag ``checks-...`` of a cell of code; no summary where it asserts nothing."""
     for token in MARKDOWN.parse(page.read_text()):
-        parsed = directive(token) if token.type in {"fence", "colon_fence"} else None
+        parsed = directive(token)
         if parsed and parsed[0] == "code-cell":
             options, code = cell(token, parsed)
             asserts = re.search(r"^\s*assert\b", code, re.MULTILINE)
@@ -167,7 +202,7 @@ def cell(token, parsed):
     return yaml.safe_load("\n".join(option[1:] for option in options)) or {}, body
 
 
-# ---- What a statement said when its test was last compared with it ----
+# ---- What a statement said when it was last compared with its test, or a purpose with its exercise ----
 
 
 def normalized(label):
@@ -180,6 +215,11 @@ def normalized(label):
         text = re.sub(r"\\(qquad|quad)(?![a-zA-Z])|\\[,;:! ]|(?<!\\)~|\\\\(\[.*?\])?", "", text)
         return re.sub(r"\s+", "", text).rstrip(".,;")
     return " ".join(text.split())
+
+
+def compared(book_dir):
+    """Return all that is compared with something: statements with tests, purposes with exercises."""
+    return [*labels(book_dir), *exercises(book_dir)]
 
 
 def checksums(stated):
@@ -201,7 +241,7 @@ def reviewed(path):
 
 def review(path, book_dir, names):
     """Write down that statements, as they stand now, were compared with their tests."""
-    now, before = checksums(labels(book_dir)), reviewed(path)
+    now, before = checksums(compared(book_dir)), reviewed(path)
     if unknown := sorted(set(names) - set(now)):
         raise SystemExit(f"no such label: {', '.join(unknown)}")
     after = {name: now[name] if name in names else before.get(name, "-") for name in sorted(now)}

@@ -1,6 +1,6 @@
-"""Note that statements, as they stand now, were compared with their tests.
+"""Note that statements, as they stand now, were compared with their tests, and purposes with exercises.
 
-``make reviewed LABELS="eq-settle thm-crossing"``
+``make reviewed LABELS="eq-settle thm-crossing ex-relu"``
 """
 
 import sys

@@ -4,7 +4,17 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from ledger import PREFIXES, checks, checksums, labels, review, reviewed, unsupported
+from ledger import (
+    PREFIXES,
+    checks,
+    checksums,
+    compared,
+    exercises,
+    labels,
+    review,
+    reviewed,
+    unsupported,
+)
 
 ROOT = Path(__file__).parents[2]
 REVIEWED = ROOT / "tests" / "book" / "reviewed.txt"
@@ -45,10 +55,13 @@ def test_every_statement_is_checked_and_every_check_states_what():
 
 
 def test_no_statement_was_edited_since_it_was_compared_with_its_test():
-    now, then = checksums(labels(ROOT / "book")), reviewed(REVIEWED)
+    """Nor the purpose of an exercise on the page for teachers, the exercise, or its solution."""
+    assert exercises(ROOT / "book")
+    now, then = checksums(compared(ROOT / "book")), reviewed(REVIEWED)
     changed = sorted(name for name in now if now[name] != then.get(name))
     assert not changed, (
-        "compare these with their tests, mend the tests, and then run: "
+        "compare statements (eq-, thm-, clm-) with their tests and purposes (ex-) with their exercises "
+        "and solutions, mend them, and then run: "
         f'make reviewed LABELS="{" ".join(changed)}"'
     )
     assert not set(then) - set(now), (
@@ -247,3 +260,71 @@ def test_a_statement_that_is_edited_is_to_be_compared_again(book, tmp_path, old,
     assert reviewed(file) == now
     with pytest.raises(SystemExit, match="no such label: eq-none"):
         review(file, tmp_path / "book", ["eq-none"])
+
+
+EXERCISE = """\
+```{exercise} A short one
+:label: ex-one
+
+Is it so?
+```
+
+````{solution} ex-one
+:class: dropdown
+
+It is.
+````
+
+```{exercise}
+:label: ex-two
+
+Find it.
+```
+
+```{solution-start} ex-two
+:class: dropdown
+```
+
+By hand.
+
+```{code-cell} ipython3
+assert True
+```
+
+```{solution-end}
+```
+"""
+TEACHING = """\
+| Exercise | Minutes | Use it to |
+| --- | --- | --- |
+| {ref}`ex-one` | 10 | believe it |
+| {ref}`ex-two` | 5 | find it |
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "label"),
+    [
+        ("Is it so?", "Is it not so?", "ex-one"),
+        ("It is.", "It is not.", "ex-one"),
+        ("believe it", "doubt it", "ex-one"),
+        ("Find it.", "Find both.", "ex-two"),
+        ("By hand.", "In code.", "ex-two"),
+        ("assert True", "assert not False", "ex-two"),
+        ("| 5 |", "| 15 |", None),
+        ("By hand.\n", "By   hand.\n", None),
+    ],
+)
+def test_a_purpose_is_compared_again_with_an_edited_exercise(book, tmp_path, old, new, label):
+    def write(chapter, teaching):
+        book(chapter=chapter)
+        (tmp_path / "book" / "teaching.md").write_text(teaching)
+        return checksums(exercises(tmp_path / "book"))
+
+    before = write(CHAPTER + EXERCISE, TEACHING)
+    assert list(before) == ["ex-one", "ex-two"]
+    now = write((CHAPTER + EXERCISE).replace(old, new), TEACHING.replace(old, new))
+    assert {name for name in now if now[name] != before[name]} == {label} - {None}
+    file = tmp_path / "reviewed.txt"
+    review(file, tmp_path / "book", now)
+    assert reviewed(file) == now | dict.fromkeys(set(reviewed(file)) - set(now), "-")
