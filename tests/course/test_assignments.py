@@ -4,6 +4,7 @@ import ast
 import csv
 import json
 import re
+import shutil
 import subprocess
 import zipfile
 from functools import cache
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from bs4 import BeautifulSoup
-from length import hours
+from length import exercises, hours
 
 from tests.course import direct
 from tests.course.notebooks import answer, notebook, points_of
@@ -230,33 +231,39 @@ def test_chapters_state_the_minutes_of_their_exercises():
 
 def test_weeks_of_the_syllabus_count_their_own_set_and_chapters():
     """A week's hours are computed from its own problem set and the chapters it names; week 3 has the most."""
-    text, pages = chapters()["teaching"], chapters()
-    plan = text[text.index("### Four weeks") : text.index("A plan for 90 minutes")]
+    text = chapters()["teaching"]
+    plan = text[text.index("### Four weeks") : text.index("### Two lectures")]
     weeks = re.findall(
-        r"\*\*Week \d, .*? \{hours\}`([^`]+)` hours\.\*\*\n(.*?)(?=\n\n|\Z)", plan, re.S
+        r"\*\*Week \d, .*? \{hours\}`([^`]+)` hours, and \{exercises\}`([^`]+)` for the exercises\.\*\*\n"
+        r"(.*?)(?=\n\n|\Z)",
+        plan,
+        re.S,
     )
     assert len(weeks) == len(SETS)
-    longest, solving = [], []
-    for (counted, week), problems in zip(weeks, sorted(SETS), strict=True):
+    whole = []
+    for (counted, solved, week), problems in zip(weeks, sorted(SETS), strict=True):
         week = week.partition("*For those who want more:*")[0]
         named = re.findall(r"\{doc\}`([\w-]+)`", week)
         first, *read = counted.split()
-        assert first == problems and sorted(read) == sorted(named)
-        longest.append(hours(ROOT, first, read))
-        stated = [re.findall(r"exercises take (\d+) minutes", pages[name]) for name in named]
-        solving.append(sum(int(minutes) for (minutes,) in stated))
-    assert "Week 3 is the longest" in plan and max(longest) == longest[2] > sorted(longest)[-2]
-    assert "two to four and a half hours more" in plan
-    assert (round(min(solving) / 30) / 2, round(max(solving) / 30) / 2) == (2, 4.5)
+        assert first == problems and sorted(read) == sorted(solved.split()) == sorted(named)
+        whole.append((hours(ROOT, first, read), exercises(ROOT, read)))
+    longest = [max(range(len(weeks)), key=lambda k: whole[k][n]) for n in (0, 1)]
+    assert "This is the longest week" in weeks[2][2] and longest == [2, 2]
+    times = [
+        int(minutes)
+        for name in SETS
+        for minutes in re.findall(r"\*\*Time:\*\* about (\d+) minutes", direct.text(name))
+    ]
+    assert f"takes {min(times)} to {max(times)} minutes at a desk" in plan and len(times) == 4
 
 
-def test_commands_of_the_teaching_page(tmp_path):
+def test_commands_of_the_teaching_page(tmp_path, request):
     """The commands in boxes of book/teaching.md run as they stand, in order, and grade as they say."""
     text = (ROOT / "book" / "teaching.md").read_text(encoding="utf-8")
     boxes = re.findall(r"^```\{code-block\} shell\n(.*?)^```$", text, re.M | re.S)
     assert len(boxes) >= 3
     for entry in ROOT.iterdir():  # the checkout, with a class of two in it
-        if entry.name not in {".git", "submissions", "grades", "written.csv"}:
+        if entry.name not in {".git", "submissions", "grades", "written.csv", "roster.csv"}:
             (tmp_path / entry.name).symlink_to(entry)
     (tmp_path / "submissions").mkdir()
     for student, version in (("ada", "instructor"), ("bob", "student")):
@@ -267,6 +274,11 @@ def test_commands_of_the_teaching_page(tmp_path):
         csv.writer(file).writerows(
             [["submission", *written], ["submissions/ada.ipynb", *written.values()]]
         )
+    roster = re.findall(r"^```\{code-block\} text\n(Username,.*?)^```$", text, re.M | re.S)
+    (tmp_path / "roster.csv").write_text(*roster, encoding="utf-8")
+    own = ROOT / "dist" / "class-2027"
+    assert not own.exists(), f"remove {own}: this test makes it"
+    request.addfinalizer(lambda: shutil.rmtree(own, ignore_errors=True))
     sums = []
     for box in boxes:
         run = subprocess.run(
@@ -279,6 +291,9 @@ def test_commands_of_the_teaching_page(tmp_path):
     ada, bob = "submissions/ada.ipynb", "submissions/bob.ipynb"
     assert sums[0] == {ada: "80.0", bob: "0.0"}
     assert sums[-1] == {ada: "100.0", bob: ""}  # who has no marks for words has no sum
+    with open(tmp_path / "grades" / "gradebook.csv", newline="") as file:
+        points = {row["Username"]: row["1-fixed-points"] for row in csv.DictReader(file)}
+    assert points == {"ada": "100"}
     answers = (tmp_path / "grades" / "written.html").read_text(encoding="utf-8")
     assert answers.count('class="beside"') == len(written)
     assert answers.count(f"<h3>{ada}") == answers.count(f"<h3>{bob}") == len(written)
