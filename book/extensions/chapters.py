@@ -2,12 +2,14 @@
 
 ``{chapter}`stability``` is a link, "chapter 3". ``{length}`stability``` is the estimate at its top, and
 ``{minutes}`stability``` its first number. ``{hours}`1-fixed-points solving``` is the length of a week with
-that problem set and these chapters.
+that problem set and these chapters, ``{exercises}`solving stability``` that of all their exercises, in hours.
+``{slider}`stability``` is what is written at the slider of that chapter, "ρ"; there must be one.
 
 A chapter above the limit ``chapter_minutes`` is a warning, unless ``chapters_too_long`` names it. So is a
 name in that list which is not needed.
 """
 
+import re
 from pathlib import Path
 
 from docutils import nodes
@@ -42,12 +44,20 @@ class Written(SphinxRole):
                 "length": lambda page: length(root, page).phrase,
                 "minutes": lambda page: str(round_to_five(length(root, page).seen.minutes)),
                 "hours": lambda problems, *pages: f"{hours(root, problems, pages):g}",
+                "slider": lambda page: slider(root, page),
                 "exercises": lambda *pages: f"{exercises(root, pages):g}",
             }[self.name](*names)
         except (FileNotFoundError, KeyError, TypeError, ValueError) as error:
             message = f"{{{self.name}}}`{self.text}` names no page: {error}"
             return [], [self.inliner.reporter.error(message, line=self.lineno)]
         return [nodes.inline("", text, classes=["length"])], []
+
+
+def slider(root, page):
+    """Return what is written at the only slider of a chapter."""
+    text = (root / "book" / f"{page}.md").read_text("utf-8")
+    (label,) = re.findall(r'^explore\([^)]*?labels=\{"\w+": "([^"]+)"\}', text, re.MULTILINE)
+    return label
 
 
 def number(env, page):
@@ -87,7 +97,7 @@ def setup(app):
     app.add_config_value("chapters_too_long", [], "env")
     app.add_node(Place)
     app.add_role("chapter", Chapter())
-    for name in ("length", "minutes", "hours", "exercises"):
+    for name in ("length", "minutes", "hours", "exercises", "slider"):
         app.add_role(name, Written())
     app.connect("doctree-resolved", write_numbers)
     app.connect("env-check-consistency", warn)

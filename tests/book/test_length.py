@@ -161,7 +161,14 @@ def test_a_chapter_above_the_limit_is_a_warning(build, settings, warning):
 
 
 @pytest.mark.parametrize(
-    "role", ["{length}`six`", "{hours}`2-set one`", "{minutes}`one two`", "{exercises}`one`"]
+    "role",
+    [
+        "{length}`six`",
+        "{hours}`2-set one`",
+        "{minutes}`one two`",
+        "{exercises}`one`",
+        "{slider}`two`",
+    ],
 )
 def test_a_role_that_names_no_page_is_an_error(build, tmp_path, role):
     (tmp_path / "book" / "one.md").write_text(f"# One\n\n{role}\n")
