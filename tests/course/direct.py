@@ -5,6 +5,7 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from difflib import SequenceMatcher
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -72,6 +73,45 @@ def solution(name, question, own=None):
         c for c in questions(name, own)[question][0] if re.search(rf"^def {question}\(", c, re.M)
     ]
     return cell
+
+
+MARK = r"<<[^<>]*>>"  # where a master has a number of the class
+PIECES = re.compile(r"[\w.]+|\s+|\W")
+
+
+def template(name, question):
+    """Return the cell that defines the instructor's answer, with the marks for a class's numbers in it."""
+    master = (ROOT / "assignments" / f"{name}.md").read_text(encoding="utf-8")
+    part = master.split(f"name: {question}\n")[1].partition("# BEGIN TESTS")[0]
+    cells = re.findall(r"^```\{code-cell\}\n(.*?)^```$", part, re.M | re.S)
+    (cell,) = [cell for cell in cells if re.search(rf"^def {question}\(", cell, re.M)]
+    return cell
+
+
+def planted(name, mistake, own):
+    """Yield the answers of a class in which a mistake is planted, without and with the numbers in its place.
+
+    A student who makes the mistake may leave out the number of the class that stands there, or keep it.
+    """
+    cell, old = template(name, mistake.question), PIECES.findall(mistake.old)
+    pattern = "".join(f"((?:{MARK})?){re.escape(piece)}" for piece in old)
+    found = re.search(pattern, cell)
+    if not found:
+        return
+    new = PIECES.findall(mistake.new)
+    for keep in (False, True):
+        text = ""
+        for kind, i, j, k, m in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+            if kind == "equal":
+                text += "".join(a + b for a, b in zip(found.groups()[i:j], old[i:j], strict=True))
+            else:
+                text += "".join(found.groups()[i:j] if keep else []) + "".join(new[k:m])
+        source = module("variants").rendered(cell.replace(found[0], text), own)
+        try:
+            compile(source, "an answer", "exec")
+        except SyntaxError:  # a factor without what it multiplies is no answer
+            continue
+        yield source
 
 
 @cache

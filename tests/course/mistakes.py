@@ -474,3 +474,66 @@ BORROWED = {
         ("angle", "from fpnotes.geometry import angle", "calls fpnotes.geometry.angle"),
     ],
 }
+
+# Mistakes about a number that a class has of its own: how they are planted there, as text of the master, and
+# what their author is told, by question and by what the book's students are told.
+IN_A_CLASS = {
+    ("poles", "the inverse of W, not of I - W"): (
+        "np.eye(len(W)) - <<gain.times>>W",
+        "<<gain.times>>W",
+        "the inverse of W, not of I - W",
+    ),
+    ("relax", "rates before the last step"): (
+        "        converged = np.abs(<<gain.times>>f(r @ W.T + x) - r)",
+        "        converged = np.abs(residual if max_steps else <<gain.times>>f(x))",
+        "rates before the last step",
+    ),
+    ("response", "the result is wrong"): (
+        "np.linalg.solve(np.eye(len(W)) - <<gain.times>>g[:, None] * W, <<gain.times>>np.diag(g))",
+        "sum(np.linalg.matrix_power(<<gain.times>>g[:, None] * W, k) for k in range(200))"
+        " @ (<<gain.times>>np.diag(g))",
+        "the result is wrong",
+    ),
+    ("is_stable", "the symmetric part"): (
+        "np.linalg.eigvals(<<gain.times>>g[:, None] * W).real",
+        "np.linalg.eigvalsh(<<gain.times>>(g[:, None] * W + (g[:, None] * W).T) / 2)",
+        "the symmetric part",
+    ),
+    ("readout_error", "the factor 2 is missing"): (
+        "<<loss * 2>> / len(r)",
+        "<<loss>> / len(r)",
+        "the factor 2 is missing",
+    ),
+    ("response_gradient", "the factor 2 is missing"): (
+        "<<loss * 2>> * (",
+        "<<loss>> * (",
+        "the factor 2 is missing",
+    ),
+    ("finite_differences", "one-sided difference"): (
+        "J(W - E)) / (<<reach * 2>> * h)",
+        "J(W)) / (<<reach>> * h)",
+        "one-sided difference",
+    ),
+    ("finite_differences", "the two points are 2h apart"): (
+        "(<<reach * 2>> * h)",
+        "(<<reach>> * h)",
+        "half of the distance",
+    ),
+    ("descend", "changed its argument W in place"): (
+        "path.append(path[-1] - lr * (gradient(path[-1]) + <<decay>> * path[-1]))",
+        "W -= lr * (gradient(W) + <<decay>> * W)\n        path.append(W)",
+        "changed its argument W in place",
+    ),
+    ("angle", "these are radians"): (
+        "<<turn>> * np.arccos(np.clip(cosine, -1, 1)) / (2 * np.pi)",
+        "np.arccos(np.clip(cosine, -1, 1))",
+        "these are radians",
+    ),
+    ("linearized_batch", "calls inv of numpy"): (
+        "    left = <<leak.times>>left - (g * left) @ W.T\n",
+        "    n = len(W)\n"
+        "    left = np.array([a @ np.linalg.inv(np.linalg.inv(<<leak.times>>np.eye(n) - b[:, None] * W.T))"
+        " for a, b in zip(left, g)])\n",
+        "calls inv of numpy",
+    ),
+}

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.course import direct
+from tests.course.mistakes import IN_A_CLASS, MISTAKES
 from tests.course.notebooks import ROOT, points_of
 
 variants = direct.module("variants")
@@ -66,6 +67,54 @@ def test_the_key_of_a_class_is_right(name, own, tmp_path):
         for seed in range(2):
             source = direct.solution(name, question, own)
             assert graded(name, question, source, own, seed, tmp_path) == (0, [], []), question
+
+
+def wrong(name, mistake, own):
+    """Return the answers of a class in which a mistake is planted, and what their author is told."""
+    if text := IN_A_CLASS.get((mistake.question, mistake.says)):
+        old, new, says = (variants.rendered(piece, own) for piece in text)
+        source = direct.solution(name, mistake.question, own)
+        assert old in source, f"{mistake}: the class's answer holds no {old}"
+        return [source.replace(old, new)], says
+    return [*direct.planted(name, mistake, own)], mistake.says
+
+
+@pytest.mark.parametrize(
+    ("own", "seeds"),
+    [
+        (THIS, range(1)),
+        *(pytest.param(own, range(1, 10), marks=pytest.mark.slow) for own in EVERY),
+    ],
+)
+@pytest.mark.parametrize("name", SETS)
+def test_mistakes_of_a_class_are_named(name, own, seeds, tmp_path):
+    """With a class's own numbers a planted mistake costs the same, and its author is told the same."""
+    direct.practice.cache_clear()
+    unnamed = []
+    for mistake in MISTAKES[name]:
+        if mistake.question in SAME:
+            continue
+        answers, says = wrong(name, mistake, own)
+        heard: list = []
+        for source in answers:  # one that keeps the number, or one that leaves it out
+            results = [
+                graded(name, mistake.question, source, own, seed, tmp_path) for seed in seeds
+            ]
+            heard += results
+            if all(
+                lost == mistake.lost
+                and any(says in plain(line) for line in (*public, *(hidden * mistake.hidden)))
+                for lost, hidden, public in results
+            ):
+                break
+        else:
+            unnamed.append(f"{mistake}: {heard[:2]}")
+    assert not unnamed, "\n".join(unnamed)
+
+
+def plain(message):
+    """Return a message without the class's factors: I - 0.4 * W is I - W for the book."""
+    return re.sub(r"\d[\d.]* \* ", "", message)
 
 
 @pytest.mark.parametrize(
