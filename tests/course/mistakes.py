@@ -16,6 +16,7 @@ class Mistake(NamedTuple):
     lost: int
     says: str
     hidden: bool = False  # what it is can be said only when it is graded
+    also: str = ""  # what is said of another mistake, and true of this one too
 
 
 MISTAKES = {
@@ -42,7 +43,12 @@ MISTAKES = {
             "relax", ".max(axis=1) <= tol\n", ".max(axis=1) <= tol / alpha\n", 5, "only the step"
         ),
         Mistake(
-            "relax", "return r, converged", "return r, np.full(len(x), True)", 12, "True even where"
+            "relax",
+            "return r, converged",
+            "return r, np.full(len(x), True)",
+            12,
+            "True even where",
+            also="converged is True where rates are NaN",
         ),
         Mistake(
             "relax",
