@@ -4,7 +4,9 @@ python := .venv/bin/python
 unexport PYTHONDONTWRITEBYTECODE # pip installs source (--no-compile); what is imported is compiled once, not at every start
 # One BLAS thread: tests and chapters share the cores, and the last digits do not depend on how many there are.
 export OMP_NUM_THREADS := 1
-jb := .venv/bin/jupyter-book build . -W -n --keep-going
+# Where a chapter keeps the figures it shows, from which slides are made.
+figures := FPNOTES_FIGURES=$(CURDIR)/_build/figures
+jb := $(figures) .venv/bin/jupyter-book build . -W -n --keep-going
 
 .PHONY: help book pdf lite notebooks site slides test test-slow test-browser test-lite test-notebooks test-frameworks reproduce-check test-versions coverage mutants audit zizmor serve outputs reviewed check format lengths links assignments keys test-assignments bench package release requirements clean
 .DELETE_ON_ERROR:
@@ -28,7 +30,7 @@ $(code): | .venv/installed
 	rm -rf _build && mkdir _build && touch $@
 
 # Chapters run side by side into the cache, where Sphinx finds them; one that fails it runs again, and reports.
-jcache := JUPYTERCACHE=_build/.jupyter_cache .venv/bin/jcache
+jcache := $(figures) JUPYTERCACHE=_build/.jupyter_cache .venv/bin/jcache
 run-chapters = yes | $(jcache) notebook add -r myst_nb_md $$(grep -l ^kernelspec book/*.md) && $(jcache) project execute -e local-parallel -t 600
 
 # Sphinx warns about a page only when it reads it: after a build that did not succeed, every page is read again.

@@ -1,6 +1,10 @@
 """The house style of the book's figures, and the plots that more than one chapter draws."""
 
+import hashlib
+import os
+import pickle
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +17,7 @@ from fpnotes.network import RateNetwork
 with needs("figures", "fpnotes.chapters.figures"):
     import matplotlib.pyplot as plt
     from cycler import cycler
+    from matplotlib.figure import Figure
     from matplotlib.patches import Circle
 
 if TYPE_CHECKING:
@@ -88,6 +93,24 @@ def use_style() -> None:
 
         # Pages show drawings in lines. Notebooks show pixels where drawings might hold scripts.
         set_matplotlib_formats("svg", "retina")
+        if folder := os.environ.get("FPNOTES_FIGURES"):
+            _keep_figures(shell.display_formatter.formatters["image/svg+xml"], Path(folder))
+
+
+def _keep_figures(formatter, folder):
+    """Keep each figure that a cell shows in a folder, named for its picture: slides lay it out once more."""
+    draw = formatter.lookup_by_type(Figure)
+
+    def drawn(figure):
+        picture = draw(figure)
+        if picture:
+            # A page names its pictures in the same way.
+            name = hashlib.sha256("\n".join(picture.splitlines()).encode()).hexdigest()
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"{name}.pickle").write_bytes(pickle.dumps(figure))
+        return picture
+
+    formatter.for_type(Figure, drawn)
 
 
 def eigenvalue_plane(ax: "Axes", eigenvalues: ArrayLike, radius: float | None = None) -> None:
