@@ -3,12 +3,12 @@
 What a lecturer would put on the board is marked in a chapter already: its questions (sentences in bold),
 its numbered equations, its definitions and theorems, its figures with their captions, its exercises. Here
 they are taken from the built page, where numbers and references are resolved, and become one notebook per
-chapter, which nbconvert turns into a reveal.js page. ``dist/slides`` needs nothing from another host, and
-can be copied to any machine.
+chapter, which nbconvert turns into a reveal.js page. The chapter's text around them becomes the speaker's
+notes, and a figure is laid out anew. ``dist/slides`` needs nothing from another host, and can be copied to
+any machine; its index lists the decks.
 """
 
 import base64
-import copy
 import re
 import shutil
 import sys
@@ -16,15 +16,17 @@ from html import escape
 from pathlib import Path
 
 import nbformat
-from bs4 import BeautifulSoup, NavigableString
+import yaml
+from bs4 import BeautifulSoup
 from nbconvert import SlidesExporter
+from passages import Choice, flow, is_formula, own
+from redraw import redrawn
 
 ROOT = Path(__file__).resolve().parent.parent
 HTML = ROOT / "_build" / "html"
+FIGURES = ROOT / "_build" / "figures"
 REVEAL = ROOT / "_build" / "reveal" / "sphinx_revealjs" / "_static" / "revealjs"
 OUT = ROOT / "dist" / "slides"
-STATEMENT = "div.theorem, div.definition, div.lemma, div.proposition, div.corollary"
-MARKED = f"div.math[id^=equation-], {STATEMENT}, figure:not(.explore), p:has(> strong)"
 KNOWN = ":scope > ul, :scope > p, :scope > div:has(> table)"
 SKIP = {"Sources"}
 ROOM = 12  # lines on a slide
@@ -41,164 +43,154 @@ def read(page):
     return BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
 
 
-def own(part, page):
-    """Return a copy of a part of a page that stands by itself: images inside, links and ids gone."""
-    part = copy.copy(part)
-    for tag in part.select(".headerlink, .checked, .claim, script, button, .terms"):
-        tag.decompose()
-    for link in part.select("a"):
-        link.unwrap()
-    for tag in (part, *part.select("[id]")):
-        tag.attrs.pop("id", None)
-    for tag in part.select("section"):  # to reveal.js a section is a slide
-        tag.name = "div"
-    for image in part.select("img"):
-        source = str(image["src"])
+def shown(html, page):
+    """Return HTML with its pictures inside it, those that cells drew laid out anew."""
+    tree = BeautifulSoup(html, "html.parser")
+    for image in tree.select("img"):
+        source, size = str(image["src"]), {}
         if not source.startswith("data:"):
             file = (page.parent / source).resolve()
+            kept = FIGURES / f"{file.stem}.pickle"
             kind = {".svg": "svg+xml"}.get(file.suffix, file.suffix[1:])
-            data = base64.b64encode(file.read_bytes()).decode()
-            source = f"data:image/{kind};base64,{data}"
-        image.attrs = {"src": source, "alt": image.get("alt", "")}
-    return part
+            data = file.read_bytes()
+            if kept.exists():
+                text, (width, height), below = redrawn(kept)
+                data, size = text.encode(), {"width": width, "height": height}
+                figure = image.find_parent("figure")
+                if figure and below:
+                    figure["class"] = "below"
+            elif re.fullmatch("[0-9a-f]{64}", file.stem):
+                raise FileNotFoundError(
+                    f"{kept} is missing, which `make book` keeps when it runs {page.stem}: "
+                    "remove _build/.jupyter_cache and make the book again"
+                )
+            source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+        image.attrs = {"src": source, "alt": image.get("alt", ""), **size}
+    return str(tree)
 
 
-def lines(part):
-    """Return about how many lines of a slide a part takes."""
-    if part.name == "figure":
+def lines(html):
+    """Return about how many lines of a slide a piece of HTML takes."""
+    tree = BeautifulSoup(html, "html.parser")
+    if tree.find("figure"):
         return ROOM - 2  # beside one short formula or sentence
-    formulas = len(part.select("div.math")) + ("math" in part.get("class", []))
-    return 1 + len(part.get_text()) // 90 + 2 * formulas + part.get_text().count("\\\\")
+    text = tree.get_text()
+    blocks = len(tree.select("p, li, div.math"))
+    return blocks + len(text) // 90 + len(tree.select("div.math")) + text.count("\\\\")
 
 
 def slides(page):
-    """Return the slides of a chapter, each a list of pieces of HTML."""
+    """Return the slides of a chapter, each its pieces of HTML and the speaker's notes."""
     article = read(page).select_one("article")
     for tag in article.select(".headerlink"):
         tag.decompose()
     top = article.select_one("section")
     title = top.find("h1").decode_contents()
-    opening = top.select_one(":scope > p:has(> strong)")
-    before = opening.find_previous_sibling() if opening else None
-    asked = [str(own(before, page))] if before and before.name in ("ol", "ul") else []
-    made = [[f"<h1>{title}</h1>", *asked, *([key(opening, page)] if opening else [])]]
     aims = top.select_one(":scope > div.admonition")
+    before = [x for x in top.find_all(recursive=False) if x.name not in ("h1", "section")]
+    opening = Choice([x for x in before if x is not aims])
+    first = next((k for k, x in enumerate(opening.blocks) if opening.chosen.get(k)), None)
+    asked = []
+    if first is not None:
+        asked = [opening.html(first)]
+        if first and opening.blocks[first - 1].name in ("ol", "ul"):
+            asked.insert(0, str(own(opening.blocks[first - 1])))
+        del opening.chosen[first]
+    made = [([f"<h1>{title}</h1>", *asked], notes(opening.blocks))]
     if aims:
-        items = [str(own(item, page)) for item in aims.select("ul, ol")]
-        made.append(["<h2>After this chapter you can …</h2>", *items])
+        goals = [str(own(item)) for item in aims.select("ul, ol")]
+        needed = aims.find_all("p", recursive=False)[1:]
+        made.append((["<h2>After this chapter you can …</h2>", *goals], notes(needed)))
+    made += packed(re.sub("<[^>]*section-number.*?</span>", "", title), chosen(opening))
     for section in top.select(":scope > section"):
         heading = section.find("h2").decode_contents()
         words = re.sub(r"^[\d.\s]+", "", section.find("h2").get_text())
         if words in SKIP:
             continue
         if words == "What we now know":
-            made += packed(heading, summary(section, page))
+            made += packed(heading, summary(section))
             continue
         for exercise in section.select("div.exercise"):
             name = exercise.select_one(".admonition-title").get_text(" ", strip=True)
-            body = "".join(str(own(x, page)) for x in exercise.select(":scope > section > *"))
-            made.append([f"<h2>{name}</h2>", body])
-        found = []
-        for part in section.select(MARKED):
-            if part.find_parent(class_=["exercise", "solution", "proof"]) or part.find_parent(
-                "figure"
-            ):
-                continue
-            text = key(part, page) if part.name == "p" else str(own(part, page))
-            if part.select_one(".admonition-title"):
-                text = f'<div class="statement">{text}</div>'
-            found += [(text, lines(part))] if text else []
-        made += packed(heading, found)
-    return made
+            body = "".join(str(own(x)) for x in exercise.select(":scope > section > *"))
+            made.append(([f"<h2>{name}</h2>", body], solution(exercise)))
+        made += packed(heading, chosen(Choice(section.find_all(recursive=False))))
+    return [([shown(x, page) for x in pieces], said) for pieces, said in made]
+
+
+def chosen(choice):
+    """Yield what must stand together on a slide, and what the chapter says since the piece before it."""
+    pieces, start = list(choice.pieces()), 0
+    for n, piece in enumerate(pieces):
+        html = "".join(
+            f'<div class="statement">{choice.html(k)}</div>'
+            if choice.blocks[k].select_one(".admonition-title")
+            else choice.html(k)
+            for k in piece
+        )
+        end = piece[-1] + 1 if n + 1 < len(pieces) else len(choice.blocks)
+        yield html, notes(choice.blocks[start:end])
+        start = end
+
+
+def notes(blocks):
+    """Return the text among some blocks of a page, for the speaker."""
+    said = [x for x in blocks if x.name in ("p", "ol", "ul") or is_formula(x)]
+    return "".join(str(own(x)) for x in said)
+
+
+def solution(exercise):
+    """Return the text of an exercise's solution, for the speaker."""
+    found = exercise.find_next_sibling("div", class_=["exercise", "solution"])
+    if found is None or "exercise" in found["class"]:
+        return ""
+    return notes(list(flow(found.find_all(recursive=False))))
 
 
 def packed(heading, pieces):
-    """Return slides under one heading, each with as many of the pieces (HTML, lines) as there is room for."""
-    made, room, slide = [], 0, []
-    for text, size in pieces:
-        if slide and room + size > ROOM:
-            made.append([f"<h2>{heading}</h2>", *slide])
-            room, slide = 0, []
-        slide, room = [*slide, text], room + size
-    return [*made, [f"<h2>{heading}</h2>", *slide]] if slide else made
+    """Return slides under one heading, each with as many of the pieces (HTML, notes) as there is room for."""
+    made, room = [], ROOM
+    for html, said in pieces:
+        size = lines(html)
+        if room + size > ROOM:
+            made.append(([f"<h2>{heading}</h2>"], ""))
+            room = 0
+        made[-1] = ([*made[-1][0], html], made[-1][1] + said)
+        room += size
+    return made
 
 
-def summary(section, page):
-    """Yield (HTML, lines) for each point of what we now know."""
+def summary(section):
+    """Yield each point of what we now know, without notes."""
     for part in section.select(KNOWN):
         points = part.find_all("li", recursive=False) if part.name == "ul" else []
         for point in points:
-            yield f"<ul>{own(point, page)}</ul>", lines(point)
+            yield f"<ul>{own(point)}</ul>", ""
         if not points:
-            yield str(own(part, page)), lines(part)
+            yield str(own(part)), ""
 
 
-def key(paragraph, page):
-    """Return the sentences that a paragraph says in bold; bold words within a sentence are no slide.
-
-    Where only the end of a sentence is bold, its start comes along, which may hold the condition. A paragraph
-    that opens with a bold sentence, other than a question, is known by it and says what it means in the next.
-    """
-    made = []
-    for part in paragraph.select(":scope > strong"):
-        end = part.get_text().strip()[-1:]
-        more = next_sentence(part, page) if end in ".!" and not list(part.previous_siblings) else ""
-        if more:
-            made.append(f"<p><strong>{own(part, page).decode_contents()}</strong>{more}</p>")
-        elif end in tuple(".?!"):
-            start = "" if end == "?" else sentence_start(part, page)
-            made.append(f'<p class="key">{start}{own(part, page).decode_contents()}</p>')
-    return "".join(made)
-
-
-def sentence_start(part, page):
-    """Return what stands before a part of a paragraph in the same sentence, or nothing."""
-    text = ""
-    for piece in part.previous_siblings:
-        if not isinstance(piece, NavigableString):
-            standing = own(piece, page)
-            if ends_sentence(standing):
-                break
-            text = (standing.decode_contents() if piece.name == "a" else str(standing)) + text
-        elif ends := list(re.finditer(r"[.?!](?=\s)", piece)):
-            return (escape(piece[ends[-1].end() :]) + text).lstrip()
-        else:
-            text = escape(piece) + text
-    return text.lstrip()
-
-
-def ends_sentence(piece):
-    """Return whether bold words, or a formula that its stop stays with, end a sentence; a title does not."""
-    return piece.name in ("strong", "span") and piece.get_text().strip()[-1:] in tuple(".?!")
-
-
-def next_sentence(part, page):
-    """Return the sentence that follows a part of a paragraph, or nothing if none ends there."""
-    text = ""
-    for piece in part.next_siblings:
-        if not isinstance(piece, NavigableString):
-            standing = own(piece, page)
-            text += standing.decode_contents() if piece.name == "a" else str(standing)
-            if ends_sentence(standing):
-                return text
-        elif end := re.search(r"[.?!:](?=\s|$)", piece):
-            return text + escape(piece[: end.end()])
-        else:
-            text += escape(piece)
-    return ""
+def title(page):
+    """Return a chapter's title, with its number."""
+    heading = read(page).select_one("article h1")
+    for tag in heading.select(".headerlink"):
+        tag.decompose()
+    return heading.get_text().strip()
 
 
 def notebook(page):
     """Return a chapter's slides as a notebook."""
-    made = nbformat.v4.new_notebook(metadata={"title": page.stem})
-    for pieces in slides(page):
+    made = nbformat.v4.new_notebook(metadata={"title": title(page)})
+    for pieces, said in slides(page):
+        if said:
+            pieces.append(f'<aside class="notes">{said}</aside>')
         metadata = {"raw_mimetype": "text/html", "slideshow": {"slide_type": "slide"}}
         made.cells.append(nbformat.v4.new_raw_cell("\n".join(pieces), metadata=metadata))
     return made
 
 
 def build(names=(), html=HTML, out=OUT):
-    """Write the slides of the chapters, all or those named, into a folder."""
+    """Write the slides of the chapters, all or those named, into a folder, and a list of its decks."""
     out.mkdir(parents=True, exist_ok=True)
     for old in out.glob("*.html") if not names else []:  # a chapter may have gone
         old.unlink()
@@ -208,11 +200,34 @@ def build(names=(), html=HTML, out=OUT):
         reveal_url_prefix="reveal",
         reveal_theme="white",
     )
-    for page in chapters(html):
+    pages = chapters(html)
+    for page in pages:
         if not names or page.stem in names:
             text, _ = exporter.from_notebook_node(notebook(page))
+            text = text.replace(" slides</title>", " · Slides</title>", 1)
             (out / f"{page.stem}.html").write_text(text, encoding="utf-8")
             yield out / f"{page.stem}.html"
+    there = [page for page in pages if (out / f"{page.stem}.html").exists()]
+    (out / "index.html").write_text(index(there), encoding="utf-8")
+
+
+def index(pages):
+    """Return a page that lists decks in the book's order, part by part."""
+    contents = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    part = {
+        Path(chapter["file"]).stem: part.get("caption", "")
+        for part in contents["parts"]
+        for chapter in part["chapters"]
+    }
+    made, last = [], ""
+    for page in sorted(pages, key=lambda page: [*part, page.stem].index(page.stem)):
+        now = part.get(page.stem, "")
+        if now != last:
+            made.append(f"<h2>{escape(now)}</h2>")
+            last = now
+        made.append(f'<p><a href="{page.stem}.html">{escape(title(page))}</a></p>')
+    template = (Path(__file__).parent / "index.html").read_text(encoding="utf-8")
+    return template.replace("<!-- decks -->", "\n".join(made))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,16 @@
 """Slides: each deck holds what its chapter marks, and needs nothing from another host."""
 
 import importlib.util
+import pickle
 import re
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
 from bs4 import BeautifulSoup
+from redraw import redrawn
+
+from fpnotes.chapters.figures import use_style
 
 ROOT = Path(__file__).parents[2]
 HTML = ROOT / "_build" / "html"
@@ -20,8 +25,16 @@ PAGE = r"""
 <ol><li>a claim</li></ol>
 <p>Some prose. <strong>Which question?</strong> More <strong>words</strong> in bold.</p>
 <section><h2><span class="section-number">1.1. </span>Part<a class="headerlink">#</a></h2>
-<div class="math" id="equation-eq-a"><span class="eqno">(1.1)</span>\[a < b\]</div>
+<p>Before. If <em>c</em> is more than the number of all grains of sand, then, by Mr. A. Bee, we get:</p>
+<div class="math" id="equation-eq-a"><span class="eqno">(1.1)</span>\[a < b ,\]</div>
+<p class="checked">checked</p>
+<p>whose limit is</p>
+<div class="math">\[continued .\]</div>
+<p>Later.</p>
 <div class="math">\[unnumbered\]</div>
+<p><strong>It prints little.</strong> Here it is:</p>
+<div class="cell"><div class="cell_input"><pre>code</pre></div>
+<div class="cell_output"><pre>printed</pre></div></div>
 <p class="checked">checked</p>
 <p>Elsewhere <span class="keep">not.</span> If <em>so</em>, in <a href="#x">Why?</a> and a &lt; b:
 <strong>it agrees.</strong> Beyond.</p>
@@ -43,15 +56,28 @@ PAGE = r"""
 """
 
 
+def without_notes(deck):
+    """What can be seen of a deck."""
+    for tag in deck.select("aside.notes"):
+        tag.decompose()
+    return deck
+
+
 @pytest.fixture
-def deck(tmp_path):
-    """The deck of a small page."""
+def whole(tmp_path):
+    """The deck of a small page, with the speaker's notes."""
     (tmp_path / "book").mkdir()
     (tmp_path / "book" / "tiny.html").write_text(PAGE)
     (tmp_path / "book" / "prose.html").write_text("<article><h1>No number</h1></article>")
     (tmp_path / "plot.png").write_bytes(b"picture")
     (made,) = slides.build(html=tmp_path, out=tmp_path / "out")
     return BeautifulSoup(made.read_text(encoding="utf-8"), "html.parser")
+
+
+@pytest.fixture
+def deck(whole):
+    """The deck as those see it to whom it is shown."""
+    return without_notes(whole)
 
 
 def test_marked_parts_are_on_slides_and_nothing_else(deck):
@@ -61,7 +87,7 @@ def test_marked_parts_are_on_slides_and_nothing_else(deck):
         "Title",
         "an aim",
         "Which question?",
-        r"\[a < b\]",
+        r"\[a < b ,\]",
         "(1.1)",
         "Theorem 1.1",
         "a claim",
@@ -73,6 +99,9 @@ def test_marked_parts_are_on_slides_and_nothing_else(deck):
         "prose",
         "words",
         "unnumbered",
+        "Later",
+        "Before",
+        "code",
         "checked",
         "proof",
         "Not on",
@@ -100,6 +129,63 @@ def test_a_sentence_that_ends_in_bold_keeps_its_condition(deck):
     assert "If so, in Why? and a < b:\nit agrees." in said
 
 
+def test_a_formula_stands_in_its_sentence(deck):
+    """Before it and after it is all that belongs to its sentence, on the same slide."""
+    (slide,) = [tag for tag in deck.select(".slides > section") if tag.select_one(".eqno")]
+    said = re.sub(r"\s+", " ", slide.get_text(" ")).strip()
+    start = "If c is more than the number of all grains of sand, then, by Mr. A. Bee, we get:"
+    assert start + r" (1.1) \[a < b ,\] whose limit is \[continued .\]" in said
+
+
+def test_what_a_colon_announces_comes_along(deck):
+    """A sentence that ends with a colon is followed by what it speaks of, here what a cell prints."""
+    (printed,) = deck.select(".slides pre")
+    assert printed.get_text() == "printed"
+    assert printed.find_previous("p").get_text().endswith("Here it is:")
+
+
+def test_notes_hold_the_text_around_a_slide(whole):
+    """All paragraphs of a section are in the notes of its slides, once; a solution is in its exercise's."""
+    notes = [tag.get_text(" ") for tag in whole.select(".slides aside.notes")]
+    text = " ".join(notes)
+    for part in ("Before.", "Later.", "Elsewhere", "Beyond.", "Further on.", "Some prose."):
+        assert text.count(part) == 1, part
+    for part in ("checked", "Its proof", "Caption", "an aim"):
+        assert part not in text
+    (solved,) = [note for note in notes if "Its solution." in note]
+    assert "Exercise" not in solved
+
+
+def test_the_index_lists_decks_by_their_titles(whole, tmp_path):
+    """A deck has its chapter's title, number included, and so has its entry in the index."""
+    assert whole.title and whole.title.get_text() == "1. Title · Slides"
+    index = BeautifulSoup((tmp_path / "out" / "index.html").read_text(), "html.parser")
+    assert [(a["href"], a.get_text()) for a in index.select("a")] == [("tiny.html", "1. Title")]
+
+
+def test_a_figure_is_laid_out_anew(tmp_path):
+    """From a kept figure comes a picture in the slide's shape; rows are columns, each with its label."""
+    use_style()
+    figure, axes = plt.subplots(3, 1, figsize=(5.2, 7), sharex=True)
+    for ax in axes:
+        ax.plot([1, 2])
+    axes[-1].set_xlabel("step")
+    (tmp_path / "kept.pickle").write_bytes(pickle.dumps(figure))
+    plt.close(figure)
+    text, (width, height), below = redrawn(tmp_path / "kept.pickle")
+    _, _, wide, high = map(float, re.findall(r'viewBox="(.*?)"', text)[0].split())
+    assert below and wide / high == pytest.approx(width / height, rel=0.01)
+    assert text.count("<!-- step -->") == 3
+    assert not plt.get_fignums()
+
+
+def test_a_figure_that_was_not_kept_is_missed(tmp_path):
+    """Without the figure the build says what to do, and does not show the page's small picture."""
+    (tmp_path / ("0" * 64 + ".svg")).write_text("<svg/>")
+    with pytest.raises(FileNotFoundError, match="make the book again"):
+        slides.shown(f'<img src="{"0" * 64}.svg">', tmp_path / "page.html")
+
+
 def test_a_slide_stands_by_itself(deck):
     """The picture is inside, described; links, ids and sections of the page are gone."""
     (image,) = deck.select(".slides img")
@@ -123,6 +209,10 @@ def test_deck_of_each_chapter(page, tmp_path):
         tag.get_text().strip() for tag in deck.select(".eqno")
     }
     assert len(deck.select(".slides > section")) > 5
+    for slide in without_notes(deck).select(".slides > section"):
+        assert not re.search(r"[:,;(]\s*(\\end\{\w+\}|\\\])*\s*$", slide.get_text()), (
+            slide.get_text()
+        )
     assert "What we now know" in [h2.find(string=True, recursive=False) for h2 in deck.select("h2")]
     for tag in deck.select("[src], link[href]"):
         assert not re.match(r"(https?:)?//", str(tag.get("src") or tag.get("href")))
