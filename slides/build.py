@@ -20,7 +20,7 @@ import yaml
 from bs4 import BeautifulSoup
 from nbconvert import SlidesExporter
 from passages import Choice, flow, is_formula, own
-from redraw import redrawn
+from redraw import ACROSS, redrawn
 
 ROOT = Path(__file__).resolve().parent.parent
 HTML = ROOT / "_build" / "html"
@@ -29,7 +29,7 @@ REVEAL = ROOT / "_build" / "reveal" / "sphinx_revealjs" / "_static" / "revealjs"
 OUT = ROOT / "dist" / "slides"
 KNOWN = ":scope > ul, :scope > p, :scope > div:has(> table)"
 SKIP = {"Sources"}
-ROOM = 12  # lines on a slide
+ROOM, LINE = 15, 90  # lines on a slide, letters on a line
 
 
 def chapters(html=HTML):
@@ -54,11 +54,10 @@ def shown(html, page):
             kind = {".svg": "svg+xml"}.get(file.suffix, file.suffix[1:])
             data = file.read_bytes()
             if kept.exists():
-                text, (width, height), below = redrawn(kept)
+                figure = image.find_parent("figure") or image
+                text, (width, height), kind = redrawn(kept, "across" in figure.get("class", []))
                 data, size = text.encode(), {"width": width, "height": height}
-                figure = image.find_parent("figure")
-                if figure and below:
-                    figure["class"] = "below"
+                figure["class"] = kind
             elif re.fullmatch("[0-9a-f]{64}", file.stem):
                 raise FileNotFoundError(
                     f"{kept} is missing, which `make book` keeps when it runs {page.stem}: "
@@ -72,11 +71,16 @@ def shown(html, page):
 def lines(html):
     """Return about how many lines of a slide a piece of HTML takes."""
     tree = BeautifulSoup(html, "html.parser")
-    if tree.find("figure"):
-        return ROOM - 2  # beside one short formula or sentence
-    text = tree.get_text()
-    blocks = len(tree.select("p, li, div.math"))
-    return blocks + len(text) // 90 + len(tree.select("div.math")) + text.count("\\\\")
+    if figure := tree.find("figure"):
+        return (
+            ROOM - 3 if "beside" in figure.get("class", []) else ROOM
+        )  # beside: and one short sentence
+    size = 0
+    for part in tree.select("p, pre, div.math, tr, li:not(:has(> p))"):
+        text = part.get_text()
+        formula = 2 if is_formula(part) else 0.6
+        size += formula + text.count("\\\\") + (0 if formula == 2 else -(-len(text) // LINE))
+    return size
 
 
 def slides(page):
@@ -84,6 +88,9 @@ def slides(page):
     article = read(page).select_one("article")
     for tag in article.select(".headerlink"):
         tag.decompose()
+    for figure in article.select("figure[id]"):
+        if figure["id"] in ACROSS:
+            figure["class"] = ["across"]
     top = article.select_one("section")
     title = top.find("h1").decode_contents()
     aims = top.select_one(":scope > div.admonition")
@@ -101,7 +108,9 @@ def slides(page):
         goals = [str(own(item)) for item in aims.select("ul, ol")]
         needed = aims.find_all("p", recursive=False)[1:]
         made.append((["<h2>After this chapter you can …</h2>", *goals], notes(needed)))
-    made += packed(re.sub("<[^>]*section-number.*?</span>", "", title), chosen(opening))
+        if not asked:
+            made = [(made[0][0] + made[1][0], made[0][1] + made[1][1])]
+    made += packed(re.sub("<[^>]*section-number.*?</span>", "", title), chosen(opening, page))
     for section in top.select(":scope > section"):
         heading = section.find("h2").decode_contents()
         words = re.sub(r"^[\d.\s]+", "", section.find("h2").get_text())
@@ -113,12 +122,12 @@ def slides(page):
         for exercise in section.select("div.exercise"):
             name = exercise.select_one(".admonition-title").get_text(" ", strip=True)
             body = "".join(str(own(x)) for x in exercise.select(":scope > section > *"))
-            made.append(([f"<h2>{name}</h2>", body], solution(exercise)))
-        made += packed(heading, chosen(Choice(section.find_all(recursive=False))))
-    return [([shown(x, page) for x in pieces], said) for pieces, said in made]
+            made.append(([f"<h2>{name}</h2>", shown(body, page)], solution(exercise)))
+        made += packed(heading, chosen(Choice(section.find_all(recursive=False)), page))
+    return made
 
 
-def chosen(choice):
+def chosen(choice, page):
     """Yield what must stand together on a slide, and what the chapter says since the piece before it."""
     pieces, start = list(choice.pieces()), 0
     for n, piece in enumerate(pieces):
@@ -129,7 +138,7 @@ def chosen(choice):
             for k in piece
         )
         end = piece[-1] + 1 if n + 1 < len(pieces) else len(choice.blocks)
-        yield html, notes(choice.blocks[start:end])
+        yield shown(html, page), notes(choice.blocks[start:end])
         start = end
 
 

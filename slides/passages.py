@@ -187,10 +187,10 @@ class Choice:
         if k and self.blocks[k - 1].name == "p":
             self.tied.add(k - 1)
             last = len(self.sentences[k - 1]) - 1
-            opens = re.sub(r"<[^>]*>", "", "".join(self.sentences[k - 1][last])).strip()
-            few = len(opens) < FEW and last
+            bare = [re.sub(r"<[^>]*>", "", "".join(s)).strip() for s in self.sentences[k - 1]]
+            few = last and len(bare[last]) < FEW and not bare[last - 1][:1].islower()
             self.take(k - 1, {last - 1, last} if few else {last})
-            if not last and opens[:1].islower() and k > 1 and is_formula(self.blocks[k - 2]):
+            if not last and bare[last][:1].islower() and k > 1 and is_formula(self.blocks[k - 2]):
                 self.tied.add(k - 2)
                 self.formula(k - 2)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pytest
 from bs4 import BeautifulSoup
-from redraw import redrawn
+from redraw import ACROSS, redrawn
 
 from fpnotes.chapters.figures import use_style
 
@@ -172,11 +172,24 @@ def test_a_figure_is_laid_out_anew(tmp_path):
     axes[-1].set_xlabel("step")
     (tmp_path / "kept.pickle").write_bytes(pickle.dumps(figure))
     plt.close(figure)
-    text, (width, height), below = redrawn(tmp_path / "kept.pickle")
+    text, (width, height), kind = redrawn(tmp_path / "kept.pickle", across=True)
     _, _, wide, high = map(float, re.findall(r'viewBox="(.*?)"', text)[0].split())
-    assert below and wide / high == pytest.approx(width / height, rel=0.01)
+    assert kind == "below" and wide / high == pytest.approx(width / height, rel=0.01)
     assert text.count("<!-- step -->") == 3
     assert not plt.get_fignums()
+
+
+def test_no_caption_says_where_a_panel_was():
+    """Each figure whose panels are moved is in the book, and its words hold for either arrangement."""
+    figures = [tag for page in slides.chapters() for tag in slides.read(page).select("figure[id]")]
+    said = {
+        tag["id"]: f"{tag.img['alt']} {tag.figcaption.get_text()}"
+        for tag in figures
+        if tag["id"] in ACROSS
+    }
+    assert set(said) == (ACROSS if figures else set())
+    place = r"\b(Top|Bottom|Middle|Left|Right|Above|Below|Upper|Lower)\b|the other,|\((left|right|top)\)"
+    assert not {name for name, text in said.items() if re.search(place, text)}
 
 
 def test_a_figure_that_was_not_kept_is_missed(tmp_path):
