@@ -55,9 +55,9 @@ def shown(html, page):
             data = file.read_bytes()
             if kept.exists():
                 figure = image.find_parent("figure") or image
-                text, (width, height), kind = redrawn(kept, "across" in figure.get("class", []))
+                text, (width, height), place = redrawn(kept, "across" in figure.get("class", []))
                 data, size = text.encode(), {"width": width, "height": height}
-                figure["class"] = kind
+                figure["class"] = [place]
             elif re.fullmatch("[0-9a-f]{64}", file.stem):
                 raise FileNotFoundError(
                     f"{kept} is missing, which `make book` keeps when it runs {page.stem}: "
@@ -72,9 +72,8 @@ def lines(html):
     """Return about how many lines of a slide a piece of HTML takes."""
     tree = BeautifulSoup(html, "html.parser")
     if figure := tree.find("figure"):
-        return (
-            ROOM - 3 if "beside" in figure.get("class", []) else ROOM
-        )  # beside: and one short sentence
+        # Beside its caption, it leaves room for a short sentence.
+        return ROOM - 3 if "beside" in figure.get("class", []) else ROOM
     size = 0
     for part in tree.select("p, pre, div.math, tr, li:not(:has(> p))"):
         text = part.get_text()
@@ -92,7 +91,7 @@ def slides(page):
         if figure["id"] in ACROSS:
             figure["class"] = ["across"]
     top = article.select_one("section")
-    title = top.find("h1").decode_contents()
+    name = top.find("h1").decode_contents()
     aims = top.select_one(":scope > div.admonition")
     before = [x for x in top.find_all(recursive=False) if x.name not in ("h1", "section")]
     opening = Choice([x for x in before if x is not aims])
@@ -103,14 +102,14 @@ def slides(page):
         if first and opening.blocks[first - 1].name in ("ol", "ul"):
             asked.insert(0, str(own(opening.blocks[first - 1])))
         del opening.chosen[first]
-    made = [([f"<h1>{title}</h1>", *asked], notes(opening.blocks))]
+    made = [([f"<h1>{name}</h1>", *asked], notes(opening.blocks))]
     if aims:
         goals = [str(own(item)) for item in aims.select("ul, ol")]
         needed = aims.find_all("p", recursive=False)[1:]
         made.append((["<h2>After this chapter you can …</h2>", *goals], notes(needed)))
         if not asked:
             made = [(made[0][0] + made[1][0], made[0][1] + made[1][1])]
-    made += packed(re.sub("<[^>]*section-number.*?</span>", "", title), chosen(opening, page))
+    made += packed(re.sub("<[^>]*section-number.*?</span>", "", name), chosen(opening, page))
     for section in top.select(":scope > section"):
         heading = section.find("h2").decode_contents()
         words = re.sub(r"^[\d.\s]+", "", section.find("h2").get_text())
@@ -120,9 +119,9 @@ def slides(page):
             made += packed(heading, summary(section))
             continue
         for exercise in section.select("div.exercise"):
-            name = exercise.select_one(".admonition-title").get_text(" ", strip=True)
+            number = exercise.select_one(".admonition-title").get_text(" ", strip=True)
             body = "".join(str(own(x)) for x in exercise.select(":scope > section > *"))
-            made.append(([f"<h2>{name}</h2>", shown(body, page)], solution(exercise)))
+            made.append(([f"<h2>{number}</h2>", shown(body, page)], solution(exercise)))
         made += packed(heading, chosen(Choice(section.find_all(recursive=False)), page))
     return made
 
@@ -158,10 +157,10 @@ def solution(exercise):
 
 def packed(heading, pieces):
     """Return slides under one heading, each with as many of the pieces (HTML, notes) as there is room for."""
-    made, room = [], ROOM
+    made, room = [], 0
     for html, said in pieces:
         size = lines(html)
-        if room + size > ROOM:
+        if not made or room + size > ROOM:
             made.append(([f"<h2>{heading}</h2>"], ""))
             room = 0
         made[-1] = ([*made[-1][0], html], made[-1][1] + said)

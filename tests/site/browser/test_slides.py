@@ -42,6 +42,7 @@ FAULTS = """least => {
     if (last?.matches("p, li") && /[:,;(]\\s*$/.test(last.textContent))
       fault("ends in the middle of a sentence");
     for (const image of slide.querySelectorAll("img")) {
+      if (!image.naturalWidth) fault("a picture that cannot be shown");
       const size = label(image);
       if (size < least) fault(`labels of ${size.toFixed(1)} pixels`);
     }
