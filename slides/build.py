@@ -77,8 +77,8 @@ def lines(html):
     size = 0
     for part in tree.select("p, pre, div.math, tr, li:not(:has(> p))"):
         text = part.get_text()
-        formula = 2 if is_formula(part) else 0.6
-        size += formula + text.count("\\\\") + (0 if formula == 2 else -(-len(text) // LINE))
+        formula = 2.7 if is_formula(part) else 0.6
+        size += formula + text.count("\\\\") + (0 if is_formula(part) else -(-len(text) // LINE))
     return size
 
 

@@ -85,7 +85,9 @@ def sentences(paragraph):
         else:
             now.append(str(part))
             bare = part.get_text().strip()
-            if part.name in ("strong", "span", "em") and bare.endswith(END):
+            # A formula is kept with its stop. What a reference calls by its title ends no sentence.
+            whole = part.name in ("strong", "em") or "keep" in part.get("class", [])
+            if whole and bare.endswith(END):
                 following = part.next_sibling
                 if following is None or str(following)[:1].isspace():
                     end()
