@@ -36,7 +36,8 @@ PAGE = r"""
 <div class="cell"><div class="cell_input"><pre>code</pre></div>
 <div class="cell_output"><pre>printed</pre></div></div>
 <p class="checked">checked</p>
-<p>Elsewhere <span class="keep">not.</span> If <em>so</em>, in <a href="#x"><span class="std std-doc">Why?</span></a> and a &lt; b:
+<p>Elsewhere <span class="keep">not.</span>
+If <em>so</em>, in <a href="#x"><span class="std std-doc">Why?</span></a> and a &lt; b:
 <strong>it agrees.</strong> Beyond.</p>
 <ul><li><p><strong>A pole.</strong> It is where <a href="#x">this</a> &lt; that. Further on.</p></li></ul>
 <div class="proof theorem admonition" id="thm-a"><p class="admonition-title">Theorem 1.1</p>
