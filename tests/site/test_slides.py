@@ -1,5 +1,6 @@
 """Slides: each deck holds what its chapter marks, and needs nothing from another host."""
 
+import hashlib
 import importlib.util
 import pickle
 import re
@@ -8,9 +9,11 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pytest
 from bs4 import BeautifulSoup
+from IPython.core.formatters import SVGFormatter
+from matplotlib.figure import Figure
 from redraw import ACROSS, redrawn
 
-from fpnotes.chapters.figures import use_style
+from fpnotes.chapters.figures import _keep_figures, use_style
 
 ROOT = Path(__file__).parents[2]
 HTML = ROOT / "_build" / "html"
@@ -164,6 +167,18 @@ def test_the_index_lists_decks_by_their_titles(whole, tmp_path):
     assert [(a["href"], a.get_text()) for a in index.select("a")] == [("tiny.html", "1. Title")]
 
 
+def test_a_shown_figure_is_kept_under_its_pictures_name(tmp_path):
+    """What a cell shows is drawn as before, and can be found by the name that the page gives the picture."""
+    formatter = SVGFormatter()
+    formatter.for_type(Figure, lambda figure: "<svg>\r\nfigure\r\n</svg>\n")
+    _keep_figures(formatter, tmp_path / "new")
+    assert formatter(Figure((2, 1))) == "<svg>\r\nfigure\r\n</svg>\n"
+    name = hashlib.sha256(b"<svg>\nfigure\n</svg>").hexdigest()
+    (kept,) = (tmp_path / "new").iterdir()
+    assert kept.name == f"{name}.pickle"
+    assert pickle.loads(kept.read_bytes()).get_size_inches().tolist() == [2, 1]
+
+
 def test_a_figure_is_laid_out_anew(tmp_path):
     """From a kept figure comes a picture in the slide's shape; rows are columns, each with its label."""
     use_style()
@@ -209,12 +224,14 @@ def test_a_slide_stands_by_itself(deck):
 
 
 @pytest.mark.parametrize("page", slides.chapters() or ["none"], ids=lambda page: Path(page).stem)
-def test_deck_of_each_chapter(page, tmp_path):
-    """Every numbered equation and figure of a chapter is on a slide, and all addresses are local."""
+def test_deck_of_each_chapter(page, tmp_path, monkeypatch):
+    """Every numbered equation of a chapter is on a slide, none is cut at a colon, all addresses are local."""
     assert page != "none", "there is no built book in _build/html: run `make book`"
+    drawn = "<svg/>", (1, 1), "beside"  # test_slides in the browser looks at figures
+    monkeypatch.setattr(slides, "redrawn", lambda file, across: drawn)
     (made,) = slides.build([page.stem], out=tmp_path)
     source = made.read_text(encoding="utf-8")
-    deck = BeautifulSoup(source, "html.parser")
+    deck = without_notes(BeautifulSoup(source, "html.parser"))
     chapter = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
     for tag in chapter.select("div.solution, div.exercise, div.proof:not(.theorem)"):
         tag.decompose()
@@ -223,10 +240,9 @@ def test_deck_of_each_chapter(page, tmp_path):
         tag.get_text().strip() for tag in deck.select(".eqno")
     }
     assert len(deck.select(".slides > section")) > 5
-    for slide in without_notes(deck).select(".slides > section"):
-        assert not re.search(r"[:,;(]\s*(\\end\{\w+\}|\\\])*\s*$", slide.get_text()), (
-            slide.get_text()
-        )
+    for slide in deck.select(".slides > section"):
+        said = slide.get_text()
+        assert not re.search(r"[:,;(]\s*(\\end\{\w+\}|\\\])*\s*$", said), said
     assert "What we now know" in [h2.find(string=True, recursive=False) for h2 in deck.select("h2")]
     for tag in deck.select("[src], link[href]"):
         assert not re.match(r"(https?:)?//", str(tag.get("src") or tag.get("href")))
