@@ -19,7 +19,7 @@ from packaging.utils import canonicalize_name
 from pkginfo import Wheel
 
 from tests.site.browser import pyodide_host
-from tests.site.browser.browsing import DESKTOP, PHONE
+from tests.site.browser.browsing import DESKTOP
 
 PATIENCE = 300_000  # ms: starting Python takes 20 seconds, on a machine that does other work, too
 TYPES = {".mjs": "text/javascript", ".wasm": "application/wasm", ".json": "application/json"}
@@ -179,19 +179,6 @@ def test_its_list_of_files_has_all_of_them(lab):
         files.filter(has_text="start.ipynb").wait_for()
         names = {text.removesuffix(".ipynb") for text in files.all_inner_texts()}
         assert names == {"start", *CHAPTERS}
-
-
-@pytest.mark.parametrize("name", ["start", "stability"])
-def test_a_phone_shows_the_text_in_its_whole_width(name, lab):
-    with opened(lab, f"notebooks/index.html?path={name}.ipynb") as page:
-        page.set_viewport_size(PHONE)
-        line = page.locator(".jp-NotebookPanel .jp-RenderedMarkdown p").first
-        line.wait_for()
-        page.wait_for_function(
-            "line => line.getBoundingClientRect().width > 0.75 * innerWidth",
-            arg=line.element_handle(),
-        )
-        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
 def stem(link):
