@@ -7,6 +7,7 @@ import numpy as np
 
 from fpnotes._blas import has_one_thread
 from fpnotes._rows import largest
+from fpnotes._types import FloatArray
 
 # Per-sample matrices are built at most this many entries at a time, so that memory does not grow with m.
 CHUNK = 2_000_000
@@ -130,27 +131,28 @@ class Factors:
     more than it saves, :meth:`of` returns None.
     """
 
-    def __init__(self, W):
+    def __init__(self, W: FloatArray):
         getrf, laswp, self._getrs, self._trsm = _routines()
         size, ones = np.abs(W), np.ones(len(W))
         # The largest of |W|.
-        self.row_sum, self.column_sum = (size @ ones).max(), (ones @ size).max()
+        self.row_sum: float = (size @ ones).max()
+        self.column_sum: float = (ones @ size).max()
         K = np.negative(W, order="C")
         K.flat[:: len(W) + 1] += 1
         # LAPACK takes columns for rows, so that what it factors is Kᵀ = PLU.
         self._lu, self._pivots, info = getrf(K.T, overwrite_a=1)
-        self.singular = info > 0
+        self.singular: bool = info > 0
         swapped = laswp(np.arange(len(W), dtype=float)[:, None], self._pivots)
         self._order = swapped[:, 0].astype(int)  # (LU)[i] = (Kᵀ)[order[i]]
 
     @classmethod
-    def of(cls, W):
+    def of(cls, W: FloatArray) -> "Factors | None":
         """Return the factors of I − W; None for few neurons, in single precision, or if BLAS has threads."""
         if len(W) < SHARED or W.dtype != np.float64 or not has_one_thread():
             return None
         return cls(W)
 
-    def solve(self, b, transpose=False):
+    def solve(self, b: FloatArray, transpose: bool = False) -> FloatArray:
         """Return K⁻¹b, or K⁻ᵀb, for every row of b, (m, N); NaN where K is exactly singular."""
         if self.singular:
             return np.full_like(b, np.nan)
@@ -169,7 +171,7 @@ class Factors:
         return columns.T
 
     @cached_property
-    def relative_error(self):
+    def relative_error(self) -> float:
         """A bound on the error of a row of K⁻ᵀb, relative to its largest entry: see ``bounded_by_norms``."""
         if self.singular:
             return np.nan

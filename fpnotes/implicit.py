@@ -18,7 +18,7 @@ from fpnotes._certificate import tolerance
 from fpnotes._floats import as_by_default
 from fpnotes._inputs import rows_of, square_matrix
 from fpnotes._iterations import Anderson, Relaxation, iterate
-from fpnotes._linear import solve_bounded
+from fpnotes._linear import Factors, solve_bounded
 from fpnotes._rows import chunks, largest
 from fpnotes._types import ArrayLike, FloatArray, Method, Real
 from fpnotes.activations import Curve, as_activation
@@ -204,7 +204,13 @@ def resolvent(
     return _resolvent(W, gain, b, transpose, tol)
 
 
-def adjoint(W, gain, error, tol=None, factors=None):
+def adjoint(
+    W: FloatArray,
+    gain: FloatArray,
+    error: FloatArray,
+    tol: Real | None = None,
+    factors: Factors | None = None,
+) -> FloatArray:
     """Return Gλ, for λ of the adjoint equation with a rule's error e, (m, N).
 
     ``factors`` are those of I − W, kept with the fixed points of a linear network, whose gains are 1. They

@@ -270,8 +270,16 @@ def solve(
 
 
 def solve_checked(
-    W, x, activation, *, r0=None, tol=None, max_steps=1000, method="auto", on_failure="raise"
-):
+    W: FloatArray,
+    x: FloatArray,
+    activation: Curve = "tanh",
+    *,
+    r0: ArrayLike | None = None,
+    tol: Real | None = None,
+    max_steps: int = 1000,
+    method: Method = "auto",
+    on_failure: OnFailure = "raise",
+) -> FixedPoint:
     """Do what solve does for W and x that are checked, of one dtype, in C order, and not written to again."""
     f, n, dtype = as_activation(activation), len(W), W.dtype
     if r0 is None:

@@ -108,17 +108,18 @@ def exercises(book_dir):
     purposes = dict(PURPOSE.findall(listed.read_text())) if listed.exists() else {}
     found = {}
     for page in pages(book_dir):
-        text, open_ = page.read_text(), None
+        text, name, opened = page.read_text(), "", 0
         for token in MARKDOWN.parse(text):
+            first, end = token.map or (0, 0)
             kind, options, body = directive(token) or ("", [], "")
             if kind == "exercise":
                 name = next((o.split()[1] for o in options if o.startswith(":label:")), "")
-                found[name] = [page.stem, token.map[0] + 1, body]
+                found[name] = [page.stem, first + 1, body]
             elif kind in {"solution", "solution-start"}:
-                name, open_ = token.info.split()[-1], token.map[1]
+                name, opened = token.info.split()[-1], end
                 found[name].append(body)
             elif kind == "solution-end":
-                found[name] += text.splitlines()[open_ : token.map[0]]
+                found[name] += text.splitlines()[opened:first]
     return [
         Label(name, "exercise", page, line, "\n".join([purposes[name], *parts]))
         for name, (page, line, *parts) in found.items()

@@ -7,6 +7,7 @@ written as Markdown without directives and roles, cut at the cells with code.
 import html
 import re
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urljoin
 
 import nbformat
@@ -405,7 +406,7 @@ def output_of(output, alts):
             alts = [html.unescape(shown[1])] if shown else []
     if not data:
         return None
-    kept = nbformat.from_dict({**output, "data": data})
+    kept: Any = nbformat.from_dict({**output, "data": data})
     image = dict(kept.metadata.get("image/png", {}))
     if "image/png" in data and alts and alts[0]:
         image["alt"] = alts.pop(0)

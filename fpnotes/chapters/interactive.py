@@ -96,11 +96,17 @@ def explore(
 class Page(HTML):
     """A figure and its sliders as HTML that needs nothing else, or its first frame where only pixels show."""
 
-    def __init__(self, draw, alt, values, names):
+    def __init__(
+        self,
+        draw: Callable[..., Figure],
+        alt: str | Callable[..., str],
+        values: dict[str, Any],
+        names: dict[str, str],
+    ):
         first = _figure(draw, **{name: float(grid[0]) for name, grid in values.items()})
         buffer = io.BytesIO()
         first.savefig(buffer, format="png", dpi=2 * first.dpi)
-        self.png = buffer.getvalue()
+        self.png: bytes = buffer.getvalue()
         super().__init__(_page(draw, alt, values, names))
 
     def _repr_png_(self):

@@ -8,35 +8,30 @@ import pytest
 
 from tests.book.notebooks import ROOT, chapters
 
+OWN = (
+    ast.Lambda,
+    ast.ListComp,
+    ast.SetComp,
+    ast.DictComp,
+    ast.GeneratorExp,
+)  # whose variables are theirs
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
-class Bound(ast.NodeVisitor):
-    """The names that a cell binds outside of its functions."""
 
-    def __init__(self, code):
-        self.names = set()
-        self.visit(ast.parse(code))
-
-    def visit_FunctionDef(self, node):
-        self.names.add(node.name)
-
-    visit_AsyncFunctionDef = visit_ClassDef = visit_FunctionDef
-
-    def visit_Lambda(self, node):
-        pass
-
-    def visit_ListComp(self, node):  # its variable is its own
-        pass
-
-    visit_SetComp = visit_DictComp = visit_GeneratorExp = visit_ListComp
-
-    def visit_Name(self, node):
-        if isinstance(node.ctx, ast.Store):
-            self.names.add(node.id)
-
-    def visit_Import(self, node):
-        self.names |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
-
-    visit_ImportFrom = visit_Import
+def names_bound(code):
+    """Return the names that a cell binds outside of its functions."""
+    found, ahead = set(), [ast.parse(code)]
+    while ahead:
+        node = ahead.pop()
+        if isinstance(node, DEFINITIONS):
+            found.add(node.name)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            found |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
+        elif not isinstance(node, OWN):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                found.add(node.id)
+            ahead += ast.iter_child_nodes(node)
+    return found
 
 
 def globals_read(code):
@@ -58,7 +53,7 @@ def globals_read(code):
 
 def rebound(cells):
     """Return (cell, function, global) for each function whose global a later cell binds anew."""
-    bound = [Bound(cell).names for cell in cells]
+    bound = [names_bound(cell) for cell in cells]
     faults = []
     for i, cell in enumerate(cells):
         before, after = set().union(*bound[: i + 1]), set().union(*bound[i + 1 :])

@@ -212,6 +212,7 @@ def test_a_failure_holds_the_fixed_points_that_were_reached():
         point = find(LIBRARY, W, x.reshape(2, 1), f, gain, f(x.reshape(2, 1)), 1e-8, 100)
     error = not_converged(W, x, f, gain, point, 1e-8)
     assert isinstance(error, fp.ConvergenceError) and "1 of 2 samples" in str(error)
+    assert error.point is not None
     assert error.point.r.shape == x.shape and error.point.steps.dtype.kind == "i"
     np.testing.assert_array_equal(error.point.converged, [[False], [True]])
     np.testing.assert_allclose(error.point.r[1], f(2 * error.point.r[1] - 9), atol=1e-8)
