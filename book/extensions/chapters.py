@@ -3,7 +3,8 @@
 ``{chapter}`stability``` is a link, "chapter 3". ``{length}`stability``` is the estimate at its top, and
 ``{minutes}`stability``` its first number. ``{hours}`1-fixed-points solving``` is the length of a week with
 that problem set and these chapters, ``{exercises}`solving stability``` that of all their exercises, in hours.
-``{slider}`stability``` is what is written at the slider of that chapter, "ρ"; there must be one.
+``{slider}`stability``` is what is written at the slider of that chapter, "ρ"; where it has several, the
+parameter follows, ``{slider}`nonlinear t```.
 
 A chapter above the limit ``chapter_minutes`` is a warning, unless ``chapters_too_long`` names it. So is a
 name in that list which is not needed.
@@ -44,7 +45,7 @@ class Written(SphinxRole):
                 "length": lambda page: length(root, page).phrase,
                 "minutes": lambda page: str(round_to_five(length(root, page).seen.minutes)),
                 "hours": lambda problems, *pages: f"{hours(root, problems, pages):g}",
-                "slider": lambda page: slider(root, page),
+                "slider": lambda page, *name: slider(root, page, *name),
                 "exercises": lambda *pages: f"{exercises(root, pages):g}",
             }[self.name](*names)
         except (FileNotFoundError, KeyError, TypeError, ValueError) as error:
@@ -53,10 +54,10 @@ class Written(SphinxRole):
         return [nodes.inline("", text, classes=["length"])], []
 
 
-def slider(root, page):
-    """Return what is written at the only slider of a chapter."""
+def slider(root, page, name=r"\w+"):
+    """Return what is written at a chapter's slider: the only one, or the one of that name."""
     text = (root / "book" / f"{page}.md").read_text("utf-8")
-    (label,) = re.findall(r'^explore\([^)]*?labels=\{"\w+": "([^"]+)"\}', text, re.MULTILINE)
+    (label,) = re.findall(rf'^explore\([^)]*?labels=\{{"{name}": "([^"]+)"\}}', text, re.MULTILINE)
     return label
 
 
