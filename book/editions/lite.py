@@ -84,7 +84,6 @@ def link(text, site, titles):
     def written(target):
         return f"]({target[1]}.ipynb)" if target[1] in titles else target[0]
 
-    text = re.sub(r'<a href="\.\./[^"]*">([^<]*)</a>', r"\1", text)  # a file of the published site
     return re.sub(rf"\]\({re.escape(site)}book/([\w-]+)\.html\)", written, text)
 
 

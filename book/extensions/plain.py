@@ -64,7 +64,12 @@ def formula(tex):
 
 def inline(node, page):
     """Return the Markdown of what stands inside a line; without a page, of one that links to nothing."""
-    return "".join(word(child, page) for child in node.children)
+    text = "".join(word(child, page) for child in node.children)
+
+    def written(anchor):  # a link in HTML
+        return f"[{anchor[2]}]({urljoin(page.address, anchor[1])})" if page else anchor[2]
+
+    return re.sub(r'<a href="([^"]*)">(.*?)</a>', written, text)
 
 
 def word(node, page):
@@ -77,6 +82,8 @@ def word(node, page):
         return f"`{node.astext()}`"
     if isinstance(node, nodes.image):
         return f"![{escaped(node.get('alt', ''))}]({urljoin(page.address, node['uri'])})"
+    if isinstance(node, nodes.raw):
+        return node.astext()
     text = inline(node, page)
     if isinstance(node, nodes.reference):
         return link(text, node, page)

@@ -88,7 +88,7 @@ def test_outputs_are_kept_in_forms_that_show_before_a_notebook_is_trusted(chapte
         for o in cell.get("outputs", [])
         for kind in o.get("data", {})
     ]
-    assert kinds
+    assert kinds or chapter.stem == "guide"  # which prints, and draws nothing
     assert not any("papermill" in kind or "svg" in kind or "javascript" in kind for kind in kinds)
     for cell in own(read(chapter)):
         for output in cell.get("outputs", []):
