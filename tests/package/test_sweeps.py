@@ -833,7 +833,9 @@ def test_a_folder_that_disappears_costs_no_run(tmp_path):
             folder.rmdir()
         return gradient(*arguments)
 
-    with pytest.warns(RuntimeWarning, match="1 of 1 runs could not be written.*No such file"):
+    with pytest.warns(
+        RuntimeWarning, match="1 of 1 runs could not be written.*in a folder that exists"
+    ):
         run = swept(removing, folder)
     assert len(run.loss) == 5
 
