@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fpnotes._extras import needs
-from fpnotes.chapters.figures import ACCENT, CYCLE, INK, MUTED
 
 with needs("figures", "fpnotes.chapters.diagrams"):
     from matplotlib.patches import Circle, FancyBboxPatch
+
+    from fpnotes.chapters.figures import ACCENT, CYCLE, INK, MUTED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

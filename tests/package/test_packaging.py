@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 # What a bare install lacks: the module that needs it, what it needs first, and the extra that brings it.
 EXTRAS = {
     "fpnotes.chapters.checks": ("pandas", "figures"),
+    "fpnotes.chapters.diagrams": ("matplotlib", "figures"),
     "fpnotes.chapters.figures": ("matplotlib", "figures"),
     "fpnotes.chapters.interactive": ("matplotlib", "chapters"),
     "fpnotes.frameworks.jax": ("jax", "jax"),
