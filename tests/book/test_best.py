@@ -22,8 +22,10 @@ from fpnotes.solvers import solve
 from tests.book.test_reproduce import Tiny
 
 
+@pytest.mark.checks("eq-abscissa-penalty")
 @pytest.mark.parametrize("seed", range(4))
 def test_abscissa_gradient_is_what_differences_of_the_abscissa_give(seed):
+    """The derivative of the largest real part, for random matrices and directions."""
     rng = np.random.default_rng(seed)
     W, dW = rng.standard_normal((2, 8, 8))
     h = 1e-6
@@ -31,7 +33,9 @@ def test_abscissa_gradient_is_what_differences_of_the_abscissa_give(seed):
     assert np.sum(abscissa_gradient(W) * dW) == pytest.approx(slope, rel=1e-5, abs=1e-7)
 
 
+@pytest.mark.checks("eq-abscissa-penalty")
 def test_the_penalty_descends_its_own_term_and_adds_nothing_below_the_bound():
+    """The step has the rule's part and −η times c (μ − b) ∂μ/∂W, and the second only where μ is above b."""
     task = Tiny.published(1)
     W = 2 * task.W0
     point = solve(W, task.x, task.activation)

@@ -74,9 +74,7 @@ def test_every_chapter_of_the_plan_has_a_lecture():
             assert f"- **{part}" in lecture, (chapter, part)
         own = (ROOT / "book" / f"{chapter}.md").read_text("utf-8")
         shown = "explore(" in own
-        assert (f"{{slider}}`{chapter}" in lecture) == shown and (
-            shown or "**Figure.**" in lecture
-        )
+        assert (f"{{slider}}`{chapter}" in lecture) == shown and (shown or "**Figure.**" in lecture)
         exercises = re.findall(r"\{ref\}`(ex-[\w-]+)`", lecture)
         assert exercises and all(f":label: {name}\n" in own for name in exercises), chapter
     assert f"the {NUMBERS[len(lectures) // 2]} plans" in plan
