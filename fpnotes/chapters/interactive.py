@@ -22,6 +22,7 @@ with needs("chapters", "fpnotes.chapters.interactive"):
     import matplotlib.pyplot as plt
     from IPython.display import HTML, display
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 # Moves one slider's picture, its text for those who cannot see it, and the value beside it.
 SCRIPT = """\
@@ -49,7 +50,7 @@ SCRIPT = """\
 def explore(
     draw: Callable[..., Figure],
     *,
-    alt: str | Callable[..., str],
+    alt: Callable[..., str],
     labels: dict[str, str] | None = None,
     **grids: ArrayLike,
 ) -> Any:
@@ -99,7 +100,7 @@ class Page(HTML):
     def __init__(
         self,
         draw: Callable[..., Figure],
-        alt: str | Callable[..., str],
+        alt: Callable[..., str],
         values: dict[str, Any],
         names: dict[str, str],
     ):
@@ -117,6 +118,9 @@ def _figure(draw, **values):
     figure = draw(**values)
     if not isinstance(figure, Figure):
         raise TypeError(f"draw must return a Matplotlib figure, not {type(figure).__name__}")
+    engine = figure.get_layout_engine()
+    if isinstance(engine, ConstrainedLayoutEngine):
+        engine.set(w_pad=0.1)  # inches: a phone shows figures a little wider than its screen
     plt.close(figure)
     return figure
 

@@ -1,5 +1,6 @@
 """The slider's page, which needs no kernel, and its widgets, which need one."""
 
+import io
 import json
 import sys
 
@@ -8,6 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from bs4 import BeautifulSoup
+from matplotlib.image import imread
 
 from fpnotes.chapters.interactive import SCRIPT, explore
 
@@ -127,3 +129,14 @@ def test_wrong_grids_are_named(grids, message):
 def test_draw_must_return_a_figure():
     with pytest.raises(TypeError, match="draw must return a Matplotlib figure, not NoneType"):
         explore(lambda w: None, alt=str, w=[0, 1])
+
+
+def test_letters_keep_off_the_edge_that_a_phone_cuts():
+    def draw(x):
+        fig, ax = plt.subplots(figsize=(5.2, 3), layout="constrained")
+        ax.set(xlim=(0, x), ylabel="rate")
+        return fig
+
+    image = imread(io.BytesIO(explore(draw, alt=lambda x: "a panel", x=[1, 2])._repr_png_()))
+    ink = np.any(image[..., :3] < 0.7, axis=(0, 2))
+    assert min(ink.argmax(), ink[::-1].argmax()) > 0.015 * len(ink)
