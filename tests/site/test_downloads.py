@@ -13,6 +13,7 @@ import jupytext
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
+from editions import EDITIONS
 from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 from packaging.requirements import Requirement
@@ -172,7 +173,10 @@ def test_links_lead_to_places_of_the_site(chapter):
     text = "\n\n".join(text_of(read(chapter)))
     targets = re.findall(rf"\]\({re.escape(SITE)}([^)#]*)#?([^)]*)\)", text)
     assert targets
+    published = {address for address, *_ in EDITIONS.values()}  # beside the pages, by make site
     for path, anchor in set(targets):
+        if path in published:
+            continue
         file = HTML / path
         assert file.is_file(), path
         assert not anchor or f'id="{anchor}"' in contents(file), f"{path}#{anchor}"
