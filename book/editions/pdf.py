@@ -49,6 +49,7 @@ NAME_FORMULAS = """for (const item of MathJax.startup.document.math) {
 }"""
 MISSING = """Promise.allSettled([...document.images].map(i => i.decode())).then(
   () => [...document.images].filter(i => !i.naturalWidth).map(i => i.src))"""
+PRINTS = 4  # at most: two or three suffice
 NUMBER = """pages => document.querySelectorAll("nav.contents p").forEach(line => {
   line.querySelector("span").textContent = pages[line.querySelector("a").hash.slice(1)];
 })"""
@@ -110,10 +111,15 @@ def fonts():
     )
 
 
+def quoted(text):
+    """Return a text as a style sheet writes it."""
+    return json.dumps(text, ensure_ascii=False)
+
+
 def running_heads(titles):
     """Return the style sheet's lines that put each chapter's title at the head of its pages."""
     return "\n".join(
-        f"#{page} {{ page: {page} }} @page {page} {{ @top-left {{ content: {json.dumps(title)} }} }}"
+        f"#{page} {{ page: {page} }} @page {page} {{ @top-left {{ content: {quoted(title)} }} }}"
         for page, title in titles.items()
     )
 
@@ -213,33 +219,40 @@ def starts(pdf):
     }
 
 
+def print_once(browser, source, numbers):
+    """Load the document, put numbers of pages into its contents, and print it."""
+    page = browser.new_page()
+    page.set_default_timeout(600_000)  # thousands of formulas
+    page.goto(source.as_uri())
+    page.wait_for_function("window.MathJax?.startup?.promise")
+    page.evaluate("MathJax.startup.promise")
+    page.evaluate(NAME_FORMULAS)
+    page.emulate_media(media="print")
+    page.evaluate("document.fonts.ready.then(() => true)")
+    if missing := page.evaluate(MISSING):
+        sys.exit("These pictures are not there: " + ", ".join(missing))
+    page.evaluate(NUMBER, numbers)
+    page.add_script_tag(path=Path(__file__).with_name("paginate.js"))
+    print(f"{page.evaluate('paginate()')} changes, so that no page is left too empty")
+    page.pdf(path=OUT, prefer_css_page_size=True, print_background=True, outline=True, tagged=True)
+    page.close()
+
+
 def main():
-    """Print twice: the first print tells on which page each chapter begins."""
+    """Print until the contents name the pages on which the chapters then begin.
+
+    Each print has the document loaded afresh: printed a second time, it may break its pages elsewhere.
+    """
     source = BUILD / "print.html"
     source.write_text(assemble(), "utf-8")
     with launched() as browser:
-        page = browser.new_page()
-        page.set_default_timeout(600_000)  # thousands of formulas
-        page.goto(source.as_uri())
-        page.wait_for_function("window.MathJax?.startup?.promise")
-        page.evaluate("MathJax.startup.promise")
-        page.evaluate(NAME_FORMULAS)
-        page.emulate_media(media="print")
-        page.evaluate("document.fonts.ready.then(() => true)")
-        if missing := page.evaluate(MISSING):
-            sys.exit("These pictures are not there: " + ", ".join(missing))
-        page.add_script_tag(path=Path(__file__).with_name("paginate.js"))
-        print(f"{page.evaluate('paginate()')} changes, so that no page is left too empty")
-        for first in (True, False):
-            page.pdf(
-                path=OUT,
-                prefer_css_page_size=True,
-                print_background=True,
-                outline=True,
-                tagged=True,
-            )
-            if first:
-                page.evaluate(NUMBER, starts(OUT))
+        numbers = {}
+        for _ in range(PRINTS):
+            print_once(browser, source, numbers)
+            if numbers == (numbers := starts(OUT)):
+                break
+        else:
+            sys.exit(f"In {PRINTS} prints the contents have not come to name the pages they make.")
     print(f"{OUT.relative_to(ROOT)}: {len(PdfReader(OUT).pages)} pages")
 
 

@@ -38,14 +38,19 @@ def apply(matrix, x, y):
 
 @pytest.fixture(scope="module")
 def look(printed):
-    """Of each page: its text, and how far down its text and pictures reach."""
+    """Of each page: its text, and how far down its text, pictures and drawings reach."""
     found = []
     for page in printed.pages:
-        heights = []
+        heights, path = [], []
 
-        def see(operator, operands, cm, tm, page=page, heights=heights):
+        def see(operator, operands, cm, tm, page=page, heights=heights, path=path):
             if operator in {b"Tj", b"TJ"}:
                 heights.append(apply(cm, tm[4], tm[5]))
+            elif operator in {b"m", b"l", b"c"}:
+                path.append(apply(cm, *map(float, operands[-2:])))
+            elif operator in {b"f", b"f*", b"S", b"B", b"n"}:
+                heights.extend(path if operator != b"n" else [])  # n only clips
+                path.clear()
             elif operator == b"Do":
                 picture = page["/Resources"]["/XObject"][operands[0]]
                 if picture["/Subtype"] == "/Image":
