@@ -59,16 +59,10 @@ def opened(request, lab, browser):
     page = context.new_page()
     page.goto(f"{lab.address}lab/tree/{request.param}.ipynb?token=t")
     page.wait_for_function(
-        """async () => {
-          const app = window.jupyterapp;
-          const panel = app && [...app.shell.widgets("main")].find(w => w.sessionContext);
-          if (!panel) return false;
-          await panel.context.ready;
-          await panel.sessionContext.ready;
-          window.panel = panel;
-          return true;
-        }"""
+        """() => window.panel = window.jupyterapp
+          && [...window.jupyterapp.shell.widgets("main")].find(w => w.sessionContext)"""
     )
+    page.evaluate("() => Promise.all([panel.context.ready, panel.sessionContext.ready])")
     yield SimpleNamespace(page=page, file=lab.folder / f"{request.param}.ipynb", name=request.param)
     context.close()
 
