@@ -12,6 +12,7 @@ from urllib.parse import urljoin
 
 import nbformat
 from docutils import nodes
+from ipykernel.ipkernel import IPythonKernel
 
 FOLD = "<details>\n<summary><b>{title}</b></summary>\n\n{text}\n\n</details>"
 CODE = "cell_code"
@@ -371,8 +372,9 @@ def notebook_of(found, executed):
     cells += [code_cell(executed.cells[index], None) for index in hidden]
     for number, cell in enumerate(cells):
         cell["id"] = f"cell-{number}"
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
+    # As JupyterLab writes both: else it would change a notebook that is only opened.
+    kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+    metadata = {"kernelspec": kernel, "language_info": IPythonKernel.language_info}
     return nbformat.v4.new_notebook(cells=cells, metadata=metadata)
 
 
