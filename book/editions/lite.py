@@ -165,6 +165,11 @@ def fetch(blocks, folder):
     return [wheels(block)[0] for block in blocks]
 
 
+def write_own_wheel(folder):
+    """Build the package's wheel in a folder."""
+    pip("wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, ROOT)
+
+
 def write_wheels(folder):
     """Write the wheels that the kernel finds on the site."""
     folder.mkdir()
@@ -173,7 +178,7 @@ def write_wheels(folder):
         raise SystemExit(f"requirements.txt does not pin all of {', '.join(PACKAGES)}")
     for wheel in fetch(blocks, WHEELS):
         shutil.copy(wheel, folder)
-    pip("wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, ROOT)
+    write_own_wheel(folder)
 
 
 def build():

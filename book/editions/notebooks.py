@@ -6,7 +6,6 @@ built pages offer for download, so the book must have been built.
 """
 
 import hashlib
-import os
 import shutil
 import tomllib
 from importlib.metadata import PackageNotFoundError, requires
@@ -14,8 +13,7 @@ from pathlib import Path
 
 import nbformat
 import yaml
-from flit_core import buildapi
-from lite import HTML, chapters, pins, title_of
+from lite import HTML, chapters, pins, title_of, write_own_wheel
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from toc import ROOT
@@ -78,23 +76,15 @@ def asked_for():
     return lines
 
 
-def write_requirements(wheel):
-    """Write what to install: pins of the book's own requirements, and the wheel."""
+def write_requirements():
+    """Write what to install: pins of the book's own requirements, and the package's wheel."""
+    write_own_wheel(FOLDER)
+    (wheel,) = FOLDER.glob("*.whl")
     blocks = pins((ROOT / "requirements.txt").read_text("utf-8"), closure(asked_for()))
-    checksum = hashlib.sha256((FOLDER / wheel).read_bytes()).hexdigest()
+    checksum = hashlib.sha256(wheel.read_bytes()).hexdigest()
     head = "# By make notebooks: of what the book's sources pin, that which a reader needs."
-    text = "\n".join([head, *blocks, f"./{wheel} \\\n    --hash=sha256:{checksum}"])
+    text = "\n".join([head, *blocks, f"./{wheel.name} \\\n    --hash=sha256:{checksum}"])
     (FOLDER / "requirements.txt").write_text(f"{text}\n", "utf-8")
-
-
-def write_wheel():
-    """Build the package's wheel, and return its name."""
-    here = os.getcwd()
-    os.chdir(ROOT)  # where the backend looks for the package
-    try:
-        return buildapi.build_wheel(str(FOLDER))
-    finally:
-        os.chdir(here)
 
 
 def write_notebooks():
@@ -124,7 +114,7 @@ def build():
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
     write_notebooks()
-    write_requirements(write_wheel())
+    write_requirements()
     for name in ("runtime.txt", "LICENSE", "LICENSE-text"):
         shutil.copy(ROOT / name, FOLDER)
 
