@@ -104,11 +104,17 @@ class Page(HTML):
         values: dict[str, Any],
         names: dict[str, str],
     ):
-        first = _figure(draw, **{name: float(grid[0]) for name, grid in values.items()})
+        points = [
+            dict(zip(values, map(float, point), strict=True))
+            for point in itertools.product(*values.values())
+        ]
+        figures = (_figure(draw, **point) for point in points)
+        first = next(figures)
         buffer = io.BytesIO()
         first.savefig(buffer, format="png", dpi=2 * first.dpi)
         self.png: bytes = buffer.getvalue()
-        super().__init__(_page(draw, alt, values, names))
+        frames = [_svg(figure) for figure in itertools.chain([first], figures)]
+        super().__init__(_page(frames, [alt(**point) for point in points], values, names))
 
     def _repr_png_(self):
         return self.png
@@ -136,15 +142,11 @@ def _svg(figure):
     return text[text.index("<svg") :]
 
 
-def _page(draw, alt, values, names):
-    """Return the figure and its sliders as HTML that needs nothing else."""
-    points = [
-        dict(zip(values, map(float, point), strict=True))
-        for point in itertools.product(*values.values())
-    ]
+def _page(frames, alts, values, names):
+    """Return the frames and their sliders as HTML that needs nothing else."""
     data = {
-        "frames": [_svg(_figure(draw, **point)) for point in points],
-        "alts": [alt(**point) for point in points],
+        "frames": frames,
+        "alts": alts,
         "values": [[_shown(value) for value in grid] for grid in values.values()],
     }
     controls = "".join(
@@ -159,8 +161,8 @@ def _page(draw, alt, values, names):
     packed = json.dumps(data, ensure_ascii=False).replace("</", "<\\/")
     return (
         '<figure class="explore" style="margin: 1em auto; width: fit-content; max-width: 100%">'
-        f'<img src="data:image/svg+xml,{quote(data["frames"][0])}" '
-        f'alt="{html.escape(data["alts"][0])}" style="max-width: 100%; height: auto">'
+        f'<img src="data:image/svg+xml,{quote(frames[0])}" '
+        f'alt="{html.escape(alts[0])}" style="max-width: 100%; height: auto">'
         f'<div class="explore-controls" hidden>{controls}</div>'
         f'<script type="application/json">{packed}</script><script>{SCRIPT}</script></figure>'
     )
