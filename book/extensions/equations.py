@@ -79,7 +79,7 @@ class EquationChecks(SphinxDirective):
         head = self.row("", "Statement", ["What is tested, and where"])
         group = nodes.tgroup("", *(nodes.colspec(colwidth=width) for width in (35, 65)), cols=2)
         group += [nodes.thead("", head), nodes.tbody("", *rows)]
-        return nodes.table("", group, classes=["equation-checks"])
+        return nodes.table("", group, classes=["equation-checks", "stacked"])
 
     def row(self, name, statement, tests):
         """Return a table row: a statement, and a paragraph for each of its tests."""

@@ -1,12 +1,15 @@
-"""One row of headings for the tables that pandas makes: the names of the index stand in it.
+"""Tables as a reader needs them: one row of headings, and on a phone no column out of sight.
 
 pandas writes the names of an index into a row of their own, below those of the columns, in which all other
-cells are empty.
+cells are empty; they move up. A table of sentences in many columns is a list of cells on a phone, each
+under its heading: the headings are in the page, and the style sheet shows them there alone.
 """
 
 from bs4 import BeautifulSoup
 from docutils import nodes
 from sphinx.transforms.post_transforms import SphinxPostTransform
+
+COLUMNS, SENTENCE = 4, 40  # a table of so many columns, with a cell of so many letters, is stacked
 
 
 def merge(html):
@@ -45,7 +48,34 @@ class MergeHeadings(SphinxPostTransform):
                 raw.replace_self(nodes.raw("", merged, format=raw["format"]))
 
 
+class StackCells(SphinxPostTransform):
+    """Repeat the headings of a table of sentences in its cells, for the style sheet to show on a phone."""
+
+    default_priority = 701
+    formats = ("html",)
+
+    def run(self, **kwargs):
+        """Change the page's tree."""
+        for table in self.document.findall(nodes.table):
+            heads, rows = (
+                [list(row.findall(nodes.entry)) for part in table.findall(kind) for row in part]
+                for kind in (nodes.thead, nodes.tbody)
+            )
+            if len(heads) != 1 or len(heads[0]) < COLUMNS or "stacked" in table["classes"]:
+                continue
+            if all(len(cell.astext()) < SENTENCE for row in rows for cell in row):
+                continue
+            table["classes"].append("stacked")
+            for row in rows:
+                for head, cell in zip(heads[0][1:], row[1:], strict=True):
+                    if head.children and cell.children:
+                        name = [child.deepcopy() for child in head[0]]
+                        inline = nodes.inline("", "", *name, nodes.Text(": "), classes=["heading"])
+                        cell[0].insert(0, inline)
+
+
 def setup(app):
-    """Announce the transform to Sphinx."""
+    """Announce the transforms to Sphinx."""
     app.add_post_transform(MergeHeadings)
+    app.add_post_transform(StackCells)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

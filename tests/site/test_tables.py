@@ -48,3 +48,28 @@ def test_no_row_of_headings_is_empty_beside_its_names(page):
         levels = len(table.select("tbody tr:first-child > th"))
         for row in headings(table):
             assert any(row[levels:]), headings(table)
+
+
+def test_each_cell_of_a_stacked_table_repeats_its_heading():
+    """A phone shows the cells of a row one below the other, and their headings not at all."""
+    stacked = read(HTML / "book" / "report.html").select("table.stacked")
+    assert len(stacked) == len(read(HTML / "book" / "report.html").select("article table"))
+    for table in stacked:
+        (names,) = headings(table)
+        for row in table.select("tbody tr"):
+            repeated = [cell.select_one(".heading") for cell in row.select("td")]
+            assert repeated[0] is None
+            assert [r.get_text() for r in repeated[1:] if r] == [f"{name}: " for name in names[1:]]
+
+
+def test_a_table_of_few_or_short_columns_stays_a_table():
+    assert not read(HTML / "book" / "teaching.html").select(
+        "table.stacked td:nth-child(3):last-child"
+    )
+    for page in PAGES:
+        assert not read(page).select("table.dataframe .heading")
+
+
+def test_a_notebook_has_headings_once():
+    text = (HTML.parent / "notebooks" / "linearize.ipynb").read_text("utf-8")
+    assert "What it computes" in text and "What it computes: " not in text
