@@ -17,7 +17,7 @@ without input has none to lose.
 
 import numpy as np
 
-from fpnotes._inputs import positive
+from fpnotes._inputs import check_positive
 from fpnotes._rows import largest
 from fpnotes.activations import evaluate, linear
 
@@ -29,7 +29,7 @@ def tolerance(tol, dtype):
     """Return tol, or the dtype's default for None; raise where rounding forbids what is asked."""
     if tol is None:
         return 1e-8 if dtype == np.float64 else 1e-5
-    tol, least = positive("tol", tol), 4 * float(np.finfo(dtype).eps)
+    tol, least = check_positive("tol", tol), 4 * float(np.finfo(dtype).eps)
     if tol < least:
         raise ValueError(
             f"tol={tol:g} is finer than {dtype} arithmetic can certify; use at least {least:.1g}"

@@ -7,7 +7,7 @@ import numpy as np
 from fpnotes._types import FloatArray
 
 
-def real_array(name: str, value: Any) -> FloatArray:
+def check_real_array(name: str, value: Any) -> FloatArray:
     """Return ``value`` as a finite float array: float32 is kept, other real types become float64.
 
     Raises
@@ -35,17 +35,17 @@ def real_array(name: str, value: Any) -> FloatArray:
     return array
 
 
-def square_matrix(name: str, value: Any) -> FloatArray:
+def check_square_matrix(name: str, value: Any) -> FloatArray:
     """Return ``value`` as a finite (N, N) float array with N ≥ 1, or raise."""
-    array = real_array(name, value)
+    array = check_real_array(name, value)
     if array.ndim != 2 or array.shape[0] != array.shape[1] or array.size == 0:
         raise ValueError(f"{name} must be a square (N, N) matrix, not of shape {array.shape}")
     return array
 
 
-def rows_of(name: str, value: Any, n: int) -> FloatArray:
+def check_rows(name: str, value: Any, n: int) -> FloatArray:
     """Return ``value`` as a finite float array of shape (..., N), one row per sample, or raise."""
-    array = real_array(name, value)
+    array = check_real_array(name, value)
     if array.ndim == 0 or array.shape[-1] != n:
         raise ValueError(
             f"{name} must have shape (..., {n}), one row per sample, to match W of shape "
@@ -64,7 +64,7 @@ def check_broadcast(name, array, other_name, other):
         ) from None
 
 
-def positive(name: str, value: Any) -> float:
+def check_positive(name: str, value: Any) -> float:
     """Return ``value`` as a finite positive float, or raise."""
     try:
         array = np.asarray(value)
@@ -78,7 +78,7 @@ def positive(name: str, value: Any) -> float:
     return number
 
 
-def count(name: str, value: Any, least: int = 1) -> int:
+def check_count(name: str, value: Any, least: int = 1) -> int:
     """Return ``value`` as an integer of at least ``least``, or raise."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"{name} must be a whole number, not {value!r}")

@@ -3,7 +3,7 @@
 import numpy as np
 
 from fpnotes._floats import as_by_default
-from fpnotes._inputs import positive, rows_of, square_matrix
+from fpnotes._inputs import check_positive, check_rows, check_square_matrix
 from fpnotes._linear import bounded_by_norms, solve_bounded
 from fpnotes._types import ArrayLike, FloatArray, Real
 from fpnotes.solvers import ConvergenceError, FixedPoint
@@ -18,10 +18,10 @@ def check_step(
     if W is point.W and point._factors is not None:  # solve has checked them
         W = point.W
     else:
-        W = square_matrix("W", W)
+        W = check_square_matrix("W", W)
         if not np.array_equal(W, point.W):
             raise ValueError("point was solved for other weights than W: solve again at this W")
-    error = rows_of("error", error, len(W))
+    error = check_rows("error", error, len(W))
     if error.shape != point.r.shape:
         raise ValueError(f"error must have the shape of r, {point.r.shape}, not {error.shape}")
     if not np.all(point.converged):
@@ -31,7 +31,7 @@ def check_step(
             'train(..., unconverged="drop") do, or solve them further, with another r0 or more max_steps',
             point,
         )
-    return W, error, positive("lr", lr)
+    return W, error, check_positive("lr", lr)
 
 
 @as_by_default()

@@ -15,7 +15,7 @@ import numpy as onp
 from autograd import elementwise_grad
 from autograd.extend import defjvp, defvjp, primitive
 
-from fpnotes._inputs import positive
+from fpnotes._inputs import check_positive
 from fpnotes._types import FloatArray, Real
 
 __all__ = ["Activation", "as_activation", "linear", "powerlaw", "relu", "softplus", "tanh"]
@@ -140,7 +140,7 @@ def powerlaw(p: Real = 2.0, k: Real = 1.0) -> Activation:
     >>> f(np.array([-1.0, 2.0])), f.gain(np.array([-1.0, 2.0]))
     (array([0., 2.]), array([0., 2.]))
     """
-    p, k = positive("p", p), positive("k", k)
+    p, k = check_positive("p", p), check_positive("k", k)
     if p < 1:
         raise ValueError(f"p must be at least 1, not {p}: below that the gain at z = 0 is infinite")
 

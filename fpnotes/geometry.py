@@ -20,7 +20,7 @@ from autograd import jacobian
 from autograd.tracer import getval
 
 from fpnotes._floats import as_by_default
-from fpnotes._inputs import count, positive, real_array
+from fpnotes._inputs import check_count, check_positive, check_real_array
 from fpnotes._types import ArrayLike, FloatArray
 from fpnotes.network import SingularityError
 
@@ -88,8 +88,8 @@ class _Metric(ABC):
             half = onp.linalg.cholesky(gram)
         except onp.linalg.LinAlgError:
             raise ValueError("U and V must not be parallel: they span no plane") from None
-        angle = onp.linspace(0, 2 * onp.pi, count("points", points))
-        circle = positive("radius", radius) * onp.stack([onp.cos(angle), onp.sin(angle)])
+        angle = onp.linspace(0, 2 * onp.pi, check_count("points", points))
+        circle = check_positive("radius", radius) * onp.stack([onp.cos(angle), onp.sin(angle)])
         # cᵀ gram c = radius² for c = half⁻ᵀ circle.
         return onp.linalg.solve(half.T, circle).T / units
 
@@ -171,7 +171,7 @@ class Reparameterized(_Metric):
     def __post_init__(self) -> None:
         """Check the gains, and copy them."""
         if self.gain is not None:
-            gain = real_array("gain", self.gain)
+            gain = check_real_array("gain", self.gain)
             if gain.ndim != 1 or not gain.all():
                 raise ValueError("gain must be an (N,) array without zeros: G⁻¹ must exist")
             object.__setattr__(self, "gain", gain.copy())
@@ -267,7 +267,7 @@ def angle(U: ArrayLike, V: ArrayLike) -> float:
     >>> round(fp.angle([[1.0, 0.0]], [[1.0, 1.0]]), 6)
     45.0
     """
-    U, V = real_array("U", U), real_array("V", V)
+    U, V = check_real_array("U", U), check_real_array("V", V)
     if U.shape != V.shape:
         raise ValueError(f"U and V must have one shape, not {U.shape} and {V.shape}")
     if not (U.any() and V.any()):
@@ -307,7 +307,7 @@ def riemann_tensor(metric: MetricLike, W: ArrayLike) -> FloatArray:
     >>> R.shape, bool(np.abs(R).max() < 1e-9)
     ((4, 4, 4, 4), True)
     """
-    W = real_array("W", W)
+    W = check_real_array("W", W)
     basis = onp.eye(W.size).reshape(-1, *W.shape)
 
     def g(w):

@@ -16,7 +16,7 @@ from autograd.tracer import getval, isbox
 
 from fpnotes._certificate import tolerance
 from fpnotes._floats import as_by_default
-from fpnotes._inputs import rows_of, square_matrix
+from fpnotes._inputs import check_rows, check_square_matrix
 from fpnotes._iterations import Anderson, Relaxation, iterate
 from fpnotes._linear import Factors, solve_bounded
 from fpnotes._rows import chunks, largest
@@ -232,9 +232,9 @@ def _gw(u, transpose, gain, W):
 
 @primitive
 def _resolvent(W, gain, b, transpose, tol):
-    W = square_matrix("W", W)
+    W = check_square_matrix("W", W)
     n = len(W)
-    gain, b = rows_of("gain", gain, n), rows_of("b", b, n)
+    gain, b = check_rows("gain", gain, n), check_rows("b", b, n)
     if gain.shape != b.shape:
         raise ValueError(f"gain and b must have one shape, not {gain.shape} and {b.shape}")
     dtype = onp.result_type(W, gain, b)

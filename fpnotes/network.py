@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fpnotes._floats import as_by_default
-from fpnotes._inputs import check_broadcast, count, positive, rows_of, square_matrix
+from fpnotes._inputs import (
+    check_broadcast,
+    check_count,
+    check_positive,
+    check_rows,
+    check_square_matrix,
+)
 from fpnotes._linear import stacks
 from fpnotes._types import ArrayLike, BoolArray, FloatArray, Real
 from fpnotes.activations import Activation, Curve, as_activation, evaluate, tanh
@@ -113,9 +119,9 @@ def _distances(W, gain):
 
 def _per_sample(function, W, gain):
     """Return a function's values for all rows of gains (..., N), which it is given some at a time."""
-    W = square_matrix("W", W)
+    W = check_square_matrix("W", W)
     n = len(W)
-    gain = np.ones(n, W.dtype) if gain is None else rows_of("gain", gain, n)
+    gain = np.ones(n, W.dtype) if gain is None else check_rows("gain", gain, n)
     flat = gain.reshape(-1, n)
     values = np.empty(len(flat), np.result_type(W, gain))
     for part in stacks(len(flat), n):
@@ -163,9 +169,9 @@ class RateNetwork:
     def __post_init__(self) -> None:
         """Check the arguments, and take names and lists for what they stand for."""
         # A copy, so that training on W elsewhere cannot change this network.
-        object.__setattr__(self, "W", square_matrix("W", self.W).copy())
+        object.__setattr__(self, "W", check_square_matrix("W", self.W).copy())
         object.__setattr__(self, "activation", as_activation(self.activation))
-        object.__setattr__(self, "tau", positive("tau", self.tau))
+        object.__setattr__(self, "tau", check_positive("tau", self.tau))
 
     @property
     def n(self) -> int:
@@ -175,7 +181,7 @@ class RateNetwork:
     @as_by_default()
     def drive(self, r: ArrayLike, x: ArrayLike) -> FloatArray:
         """Return the net input z = W r + x, shape (..., N), for rates r and inputs x (..., N)."""
-        r, x = rows_of("r", r, self.n), rows_of("x", x, self.n)
+        r, x = check_rows("r", r, self.n), check_rows("x", x, self.n)
         check_broadcast("r", r, "x", x)
         return r @ self.W.T + x
 
@@ -250,12 +256,14 @@ class RateNetwork:
             solve_ivp,
         )  # takes longer to import than all else, and only this needs it
 
-        x = rows_of("x", x, self.n)
-        start = np.zeros(self.n) if r0 is None else rows_of("r0", r0, self.n)
+        x = check_rows("x", x, self.n)
+        start = np.zeros(self.n) if r0 is None else check_rows("r0", r0, self.n)
         check_broadcast("r0", start, "x", x)
         x, start = np.broadcast_arrays(x, start)
-        times = np.linspace(0, positive("duration", duration), count("samples", samples, least=2))
-        rtol, atol = positive("rtol", rtol), positive("atol", atol)
+        times = np.linspace(
+            0, check_positive("duration", duration), check_count("samples", samples, least=2)
+        )
+        rtol, atol = check_positive("rtol", rtol), check_positive("atol", atol)
 
         def velocity(t, flat):
             r = flat.reshape(x.shape)

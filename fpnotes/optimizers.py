@@ -18,7 +18,7 @@ from functools import partial
 import numpy as np
 
 from fpnotes._identity import readable
-from fpnotes._inputs import positive, real_array
+from fpnotes._inputs import check_positive, check_real_array
 from fpnotes._state import rule_name
 from fpnotes._steps import check_step, linear_response, solve_unless_singular
 from fpnotes._types import ArrayLike, FloatArray, IntArray, Real
@@ -161,7 +161,7 @@ class Adam(FromRule):
             )
         self.beta1: float = _fraction("beta1", beta1)
         self.beta2: float = _fraction("beta2", beta2)
-        self.epsilon: float = positive("epsilon", epsilon)
+        self.epsilon: float = check_positive("epsilon", epsilon)
         self.mean: float | FloatArray = 0.0
         self.square: float | FloatArray = 0.0
         self.taken: int = 0
@@ -170,7 +170,7 @@ class Adam(FromRule):
         self, W: FloatArray, point: FixedPoint, error: FloatArray, lr: float
     ) -> FloatArray:
         """Return dW, (N, N), and remember both means."""
-        lr = positive("lr", lr)
+        lr = check_positive("lr", lr)
         step = self.rule(W, point, error, 1.0)
         self.taken += 1
         self.mean = self.beta1 * self.mean + (1 - self.beta1) * step
@@ -284,7 +284,7 @@ class Dale(FromRule):
 
     def __init__(self, rule: Rule, signs: ArrayLike):
         super().__init__(rule, "+dale")
-        signs = real_array("signs", signs)
+        signs = check_real_array("signs", signs)
         if signs.ndim != 1 or not (np.abs(signs) == 1).all():
             raise ValueError("signs must be an (N,) array of +1 and −1, one for each neuron")
         self.signs: IntArray = signs.astype(np.int8)
@@ -293,7 +293,7 @@ class Dale(FromRule):
         self, W: FloatArray, point: FixedPoint, error: FloatArray, lr: float
     ) -> FloatArray:
         """Return dW, (N, N), such that W + dW obeys the law exactly."""
-        W = real_array("W", W)
+        W = check_real_array("W", W)
         if W.ndim != 2 or W.shape[1] != len(self.signs):
             raise ValueError(
                 f"W must have {len(self.signs)} columns, one for each of signs, not shape {W.shape}"
@@ -309,7 +309,7 @@ class Dale(FromRule):
 
 def _fraction(name, value):
     """Return ``value`` as a float with 0 ≤ value < 1, or raise."""
-    number = value if value == 0 else positive(name, value)
+    number = value if value == 0 else check_positive(name, value)
     if not number < 1:
         raise ValueError(f"{name} must be at least 0 and below 1, not {value!r}")
     return float(number)

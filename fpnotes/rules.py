@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from fpnotes._inputs import count, square_matrix
+from fpnotes._inputs import check_count, check_square_matrix
 from fpnotes._rows import parts
 from fpnotes._steps import check_step, finite_step, linear_response, solve_unless_singular
 from fpnotes._types import ArrayLike, FloatArray, Real
@@ -333,7 +333,7 @@ def truncated(W: ArrayLike, point: FixedPoint, error: ArrayLike, lr: Real, *, k:
     array([[-0.3]])
     """
     W, error, lr = check_step(W, point, error, lr)
-    k = count("k", k, least=0)
+    k = check_count("k", k, least=0)
 
     def factors(g, r, _, e):
         adjoint = e
@@ -387,7 +387,7 @@ def natural(
             # XᵀΣ⁺ is m times the pseudoinverse of X.
             whitened = len(x) * np.linalg.pinv(x).T
         else:
-            covariance = square_matrix("covariance", covariance)
+            covariance = check_square_matrix("covariance", covariance)
             if covariance.shape != W.shape:
                 raise ValueError(
                     f"covariance must have W's shape {W.shape}, not {covariance.shape}"

@@ -13,7 +13,7 @@ import numpy as np
 
 from fpnotes._batch import METHODS, Batch
 from fpnotes._certificate import Certificate, tolerance
-from fpnotes._inputs import count, rows_of, square_matrix
+from fpnotes._inputs import check_count, check_rows, check_square_matrix
 from fpnotes._linear import Factors
 from fpnotes._types import ArrayLike, BoolArray, FloatArray, IntArray, Method, OnFailure, Real
 from fpnotes.activations import Activation, Curve, as_activation, evaluate
@@ -252,8 +252,8 @@ def solve(
     array([[1., 0.],
            [1., 1.]])
     """
-    W = square_matrix("W", W)
-    x = rows_of("x", x, len(W))
+    W = check_square_matrix("W", W)
+    x = check_rows("x", x, len(W))
     dtype = np.result_type(W, x)
     # Copies in C order: the caller may train W in place, and rows must be views of r, not copies.
     W, x = np.array(W, dtype, order="C"), np.array(x, dtype, order="C")
@@ -285,7 +285,7 @@ def solve_checked(
     if r0 is None:
         r = np.zeros(x.shape, dtype)
     else:
-        r0 = rows_of("r0", r0, n)
+        r0 = check_rows("r0", r0, n)
         try:
             r = np.array(np.broadcast_to(r0, x.shape), dtype, order="C")
         except ValueError:
@@ -293,7 +293,7 @@ def solve_checked(
                 f"r0 of shape {r0.shape} must broadcast to the shape of x, {x.shape}"
             ) from None
     tol = tolerance(tol, dtype)
-    max_steps = count("max_steps", max_steps)
+    max_steps = check_count("max_steps", max_steps)
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
     if on_failure not in ("raise", "warn", "ignore"):

@@ -12,7 +12,7 @@ from typing import Any
 
 from fpnotes._blas import one_blas_thread
 from fpnotes._identity import readable
-from fpnotes._inputs import count, positive
+from fpnotes._inputs import check_count, check_positive
 from fpnotes._paths import writable_folder
 from fpnotes._progress import progress_bar
 from fpnotes._runs import address, describe, file_name, find_files, load_run
@@ -150,7 +150,7 @@ def sweep(
         raise TypeError(f"executor must be a concurrent.futures.Executor, not {executor!r}")
     if not isinstance(settings, str):
         raise TypeError(f"settings must be text, not {settings!r}")
-    steps, jobs = count("steps", steps), _jobs(rates, seeds)
+    steps, jobs = check_count("steps", steps), _jobs(rates, seeds)
     done, failures, unsaved = {}, {}, {}
     paths, lines = dict.fromkeys(jobs), dict.fromkeys(jobs, "")
     if folder is not None:
@@ -216,12 +216,12 @@ def _jobs(rates, seeds) -> dict[Key, tuple]:
         if not callable(rule):
             raise TypeError(f"rates must be a dict of rules, which are functions, not {rule!r}")
         lrs = _list("rates", lrs, "{rule: [lr, ...]}")
-        lrs = [lr if callable(lr) else positive("rates", lr) for lr in lrs]
+        lrs = [lr if callable(lr) else check_positive("rates", lr) for lr in lrs]
         _check_distinct("rates", [lr for lr in lrs if not callable(lr)])
         names = zip(lrs, _names(lrs), strict=True)
         lists[rule] = [(lr, name if callable(lr) else lr) for lr, name in names]
     seeds = _list("seeds", seeds, "[0, 1]")
-    seeds = [seed if seed is None else count("seeds", seed, least=0) for seed in seeds]
+    seeds = [seed if seed is None else check_count("seeds", seed, least=0) for seed in seeds]
     _check_distinct("seeds", seeds)
     return {
         (name, shown, seed): (rule, lr)

@@ -14,7 +14,7 @@ import numpy as np
 from autograd import grad
 from autograd.tracer import getval
 
-from fpnotes._inputs import count, rows_of, square_matrix
+from fpnotes._inputs import check_count, check_rows, check_square_matrix
 from fpnotes._types import Array, ArrayLike, FloatArray, IntArray
 from fpnotes.activations import Activation, Curve, as_activation, linear, tanh
 from fpnotes.digits import load_digits
@@ -133,8 +133,8 @@ class Task:
 
     def __post_init__(self) -> None:
         """Check what was given."""
-        W0 = square_matrix("W0", self.W0)
-        x = rows_of("x", self.x, len(W0))
+        W0 = check_square_matrix("W0", self.W0)
+        x = check_rows("x", self.x, len(W0))
         try:
             y = np.asarray(self.y)
         except ValueError as error:
@@ -203,7 +203,7 @@ class LinearRegression(Task):
         """Check that targets are rates."""
         self._set(loss=mean_squared_error)
         super().__post_init__()
-        self._set(y=rows_of("y", self.y, len(self.W0)))
+        self._set(y=check_rows("y", self.y, len(self.W0)))
 
     def error(self, r: FloatArray, y: Array) -> FloatArray:
         """Return ∂J/∂r = 2(r − y)/m, (m, N)."""
@@ -220,7 +220,7 @@ class LinearRegression(Task):
         n, m : int
             Neurons and samples; 200 and 100 are the published ones.
         """
-        n, m = count("n", n), count("m", m)
+        n, m = check_count("n", n), check_count("m", m)
         rng = np.random.RandomState(2023)
         X = 0.1 * rng.randn(n, m)
         W_hat = 0.5 * rng.randn(n, n) * np.sqrt(1 / n)
@@ -247,7 +247,7 @@ class LinearRegression(Task):
         """
         if w_star == 1:
             raise ValueError("w_star must not be 1, where the neuron has no fixed point")
-        m, seed = count("m", m), count("seed", seed, least=0)
+        m, seed = check_count("m", m), check_count("seed", seed, least=0)
         rng = np.random.default_rng(seed)
         x = 0.1 * rng.standard_normal((m, 1))
         y = x / (1 - w_star) + 0.02 * rng.standard_normal((m, 1))
@@ -329,10 +329,10 @@ class Digits(Task):
         except ValueError as error:
             raise ValueError(f"test_y must be whole numbers, one per sample: {error}") from None
         self._set(
-            readout=rows_of("readout", self.readout, n),
-            test_x=rows_of("test_x", self.test_x, n),
+            readout=check_rows("readout", self.readout, n),
+            test_x=check_rows("test_x", self.test_x, n),
             test_y=test_y,
-            batch_size=count("batch_size", self.batch_size),
+            batch_size=check_count("batch_size", self.batch_size),
         )
         if self.readout.ndim != 2 or len(self.readout) == 0:
             raise ValueError(
@@ -386,7 +386,7 @@ class Digits(Task):
         solve, **solver
             How fixed points are found: :func:`fpnotes.solvers.solve` and its options.
         """
-        limit = None if limit is None else count("limit", limit)
+        limit = None if limit is None else check_count("limit", limit)
         x, y = self.test_x[:limit], self.test_y[:limit]
         if len(x) == 0:
             raise ValueError("test_x must hold at least one sample to test on, and has none")
@@ -421,7 +421,7 @@ class Digits(Task):
         **data
             Further options of :func:`fpnotes.digits.load_digits`, such as cache.
         """
-        n, seed = count("n", n), count("seed", seed, least=0)
+        n, seed = check_count("n", n), check_count("seed", seed, least=0)
         images = load_digits(full, **data)
         rng = np.random.default_rng(seed)
         W0 = 0.5 * rng.standard_normal((n, n)) / np.sqrt(n)

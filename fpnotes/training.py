@@ -11,7 +11,7 @@ import numpy as np
 
 from fpnotes._data import checksum, text_of
 from fpnotes._history import History, as_recorded
-from fpnotes._inputs import count, positive, square_matrix
+from fpnotes._inputs import check_count, check_positive, check_square_matrix
 from fpnotes._progress import advance, progress_bar
 from fpnotes._state import Checkpoint, copied_rule, has_state, rule_name
 from fpnotes._types import Real
@@ -126,7 +126,7 @@ def train(
     >>> history.W.round(1)
     array([[-1.]])
     """
-    steps, every = count("steps", steps, least=0), count("every", every)
+    steps, every = check_count("steps", steps, least=0), check_count("every", every)
     _check_functions(task, rule, record, solve)
     known = _options_of(solve)
     _check_options(known, solver)
@@ -140,7 +140,7 @@ def train(
         if known is None or "on_failure" in known:
             solver["on_failure"] = "ignore"
     if seed is not None:
-        seed = count("seed", seed, least=0)
+        seed = check_count("seed", seed, least=0)
     run = _Run(task, rule, seed, resume, solve, solver, drop=unconverged == "drop")
     rates = _rates(lr, run.taken, steps)
     last = run.taken + steps
@@ -176,7 +176,7 @@ class _Run:
     """A run as far as it has come; whatever ends it, W and the rule are those after ``taken`` steps."""
 
     def __init__(self, task, rule, seed, resume, solve, solver, drop):
-        W = square_matrix("task.W0", task.W0).copy()
+        W = check_square_matrix("task.W0", task.W0).copy()
         self.task, self.solve, self.solver, self.drop = task, solve, solver, drop
         self.given, self.rule = rule, copied_rule(rule)
         self.taken, self.W, self.seed = 0, W, seed
@@ -338,12 +338,12 @@ def _rates(lr, first, steps):
     """Return the learning rate of every step."""
     if callable(lr):
         _check_call("lr", lr, ["k"])
-        return [positive(f"lr({k})", lr(k)) for k in range(first, first + steps)]
+        return [check_positive(f"lr({k})", lr(k)) for k in range(first, first + steps)]
     if np.ndim(lr) or isinstance(lr, Iterator):
         raise TypeError(
             f"lr must be a positive number or a function of the step, lr(k), not a {type(lr).__name__}"
         )
-    return [positive("lr", lr)] * steps
+    return [check_positive("lr", lr)] * steps
 
 
 def _check_resume(history, W, seed):

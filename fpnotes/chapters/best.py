@@ -22,7 +22,7 @@ from unittest import mock
 import numpy as np
 
 from fpnotes import implicit
-from fpnotes._inputs import positive
+from fpnotes._inputs import check_positive
 from fpnotes._paths import full_path, writable_folder
 from fpnotes._types import FloatArray
 from fpnotes.chapters.reproduce import (
@@ -75,8 +75,8 @@ class AbscissaPenalty(FromRule):
 
     def __init__(self, rule: Rule, strength: float = 1.0, bound: float = 0.8):
         super().__init__(rule, "+penalty")
-        self.strength: float = positive("strength", strength)
-        self.bound: float = positive("bound", bound)
+        self.strength: float = check_positive("strength", strength)
+        self.bound: float = check_positive("bound", bound)
 
     def __call__(
         self, W: FloatArray, point: FixedPoint, error: FloatArray, lr: float

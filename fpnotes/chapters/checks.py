@@ -7,7 +7,7 @@ import numpy as onp
 from autograd import grad
 
 from fpnotes._extras import needs
-from fpnotes._inputs import count, positive, rows_of, square_matrix
+from fpnotes._inputs import check_count, check_positive, check_rows, check_square_matrix
 from fpnotes._types import ArrayLike, FloatArray
 from fpnotes.activations import Curve, as_activation
 from fpnotes.implicit import fixed_point
@@ -39,7 +39,7 @@ def unrolled(
     f = as_activation(activation)
     W, x = np.array(W), np.array(x)
     r = 0.0 * x
-    for _ in range(count("steps", steps)):
+    for _ in range(check_count("steps", steps)):
         r = f(np.matmul(r, W.T) + x)
     return r
 
@@ -48,7 +48,7 @@ def central_differences(
     function: Callable[[FloatArray], float], W: ArrayLike, h: float = 1e-5
 ) -> FloatArray:
     """Return the gradient of a scalar function of a matrix, (N, N), by central differences of width 2h."""
-    W, h = onp.asarray(W, dtype=float), positive("h", h)
+    W, h = onp.asarray(W, dtype=float), check_positive("h", h)
     slope = onp.empty_like(W)
     for index in onp.ndindex(*W.shape):
         step = onp.zeros_like(W)
@@ -95,10 +95,10 @@ def compare_gradients(
     ConvergenceError
         When a fixed point that is needed does not exist or is not found.
     """
-    W = square_matrix("W", W).astype(float)
-    x = rows_of("x", x, len(W)).astype(float)
+    W = check_square_matrix("W", W).astype(float)
+    x = check_rows("x", x, len(W)).astype(float)
 
-    steps, h = count("steps", steps), positive("h", h)
+    steps, h = check_count("steps", steps), check_positive("h", h)
     found = solve(W, x, activation, tol=tol).r
 
     def J(W):

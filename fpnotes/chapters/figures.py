@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fpnotes._extras import needs
-from fpnotes._inputs import count, real_array
+from fpnotes._inputs import check_count, check_real_array
 from fpnotes._types import ArrayLike
 from fpnotes.network import RateNetwork
 
@@ -171,10 +171,10 @@ def phase_plane(
     """
     if network.n != 2:
         raise ValueError(f"network must have 2 neurons for a phase plane, not {network.n}")
-    x = real_array("x", x)
+    x = check_real_array("x", x)
     if x.shape != (2,):
         raise ValueError(f"x must be one input to 2 neurons, of shape (2,), not {x.shape}")
-    grid = count("grid", grid, least=2)
+    grid = check_count("grid", grid, least=2)
     axis = np.linspace(lim[0], lim[1], grid)
     r = np.stack(np.meshgrid(axis, axis), axis=-1)
     flow = network.velocity(r, np.broadcast_to(x.astype(float), r.shape))

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from fpnotes._extras import needs
-from fpnotes._inputs import real_array
+from fpnotes._inputs import check_real_array
 from fpnotes._types import ArrayLike
 
 with needs("chapters", "fpnotes.chapters.interactive"):
@@ -83,7 +83,7 @@ def explore(
     """
     if not 1 <= len(grids) <= 2:
         raise ValueError(f"explore takes one or two parameters with their grids, not {len(grids)}")
-    values = {name: real_array(name, grid) for name, grid in grids.items()}
+    values = {name: check_real_array(name, grid) for name, grid in grids.items()}
     for name, grid in values.items():
         if grid.ndim != 1 or len(grid) < 2:
             raise ValueError(f"{name} must be a list of at least two values, not {grid!r}")

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fpnotes._extras import needs
-from fpnotes._inputs import count, positive, rows_of, square_matrix
+from fpnotes._inputs import check_count, check_positive, check_rows, check_square_matrix
 from fpnotes._paths import full_path, writable_folder
 from fpnotes._types import ArrayLike, FloatArray
 from fpnotes.activations import Curve, as_activation, evaluate
@@ -91,9 +91,9 @@ def euler(
     FixedPoint
     """
     # Copies: the caller may go on with these arrays, and an activation with what it returned.
-    W = square_matrix("W", W).copy()
-    x, f = rows_of("x", x, len(W)).copy(), as_activation(activation)
-    steps, dt = count("steps", steps), positive("dt", dt)
+    W = check_square_matrix("W", W).copy()
+    x, f = check_rows("x", x, len(W)).copy(), as_activation(activation)
+    steps, dt = check_count("steps", steps), check_positive("dt", dt)
     r = np.zeros_like(x)
     for _ in range(steps):
         r += dt * (evaluate(f, f.f, r @ W.T + x) - r)
@@ -174,7 +174,7 @@ def settling_times(
     -------
     times : (m,) array
     """
-    duration = positive("duration", duration)
+    duration = check_positive("duration", duration)
     samples = math.ceil(4 * duration) + 1
     network = RateNetwork(W, activation)
     t, r = network.simulate(point.x, duration, samples=samples, rtol=1e-4, atol=1e-6)
@@ -274,13 +274,13 @@ def mnist(
     from concurrent.futures import ProcessPoolExecutor  # not in a browser, where tables can be read
     from multiprocessing import get_context
 
-    seeds = [count("seeds", seed, least=0) for seed in seeds]
+    seeds = [check_count("seeds", seed, least=0) for seed in seeds]
     if not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(f"seeds must be one or more different whole numbers, not {seeds}")
     protocols = list(PROTOCOLS if protocols is None else protocols)
     if not protocols or not set(protocols) <= set(PROTOCOLS):
         raise ValueError(f"protocols must be some of {', '.join(PROTOCOLS)}, not {protocols}")
-    workers = count("workers", workers)
+    workers = check_count("workers", workers)
     if cache is not None:
         cache = full_path("cache", cache)
     out = writable_folder("out", out)

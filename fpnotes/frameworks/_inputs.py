@@ -3,7 +3,7 @@
 import numpy as np
 
 from fpnotes._certificate import tolerance
-from fpnotes._inputs import count
+from fpnotes._inputs import check_count
 from fpnotes.activations import NAMED, Activation
 from fpnotes.rules import FACTORS
 from fpnotes.solvers import ConvergenceError, FixedPoint, failure
@@ -59,7 +59,7 @@ def check_activation(activation, arrays):
 
 def check_options(tol, max_steps, dtype):
     """Return tol and max_steps, checked; dtype is a name, such as "float32"."""
-    return tolerance(tol, np.dtype(dtype)), count("max_steps", max_steps)
+    return tolerance(tol, np.dtype(dtype)), check_count("max_steps", max_steps)
 
 
 def check_elementwise(z, rate):
