@@ -9,7 +9,7 @@ from uuid import uuid4
 import numpy as np
 
 from fpnotes._data import decode, encode
-from fpnotes._paths import full_path
+from fpnotes._paths import check_path
 from fpnotes._state import Checkpoint
 from fpnotes._types import Array, FloatArray, IntArray
 
@@ -151,7 +151,7 @@ class History:
             "dropped": self.dropped,
             "settings": np.array(settings),
         }
-        path = full_path("path", path)
+        path = check_path("path", path)
         if path.is_dir() or not path.parent.is_dir():
             raise (IsADirectoryError if path.is_dir() else FileNotFoundError)(
                 f"path must be a file in a folder that exists, not {str(path)!r}"
@@ -175,7 +175,7 @@ class History:
         ValueError
             When the file holds something else, or is damaged.
         """
-        path = full_path("path", path)
+        path = check_path("path", path)
         try:
             with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
                 stored = {name: file[name] for name in file.files}

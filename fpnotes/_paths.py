@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 
-def full_path(name, value):
+def check_path(name, value):
     """Return ``value`` as an absolute path, with ``~`` for the home folder expanded.
 
     A relative path is taken from the current folder now, so that a change of folder, or a process in another
@@ -27,8 +27,8 @@ def full_path(name, value):
         ) from None
 
 
-def writable_folder(name, value):
-    """Return ``value`` as :func:`full_path` does, after making the folder where it does not exist.
+def check_folder(name, value):
+    """Return ``value`` as :func:`check_path` does, after making the folder where it does not exist.
 
     Raises
     ------
@@ -36,7 +36,7 @@ def writable_folder(name, value):
         If it cannot be made, or no file can be written there. Its type, such as PermissionError, and its
         ``filename`` are those of the failure.
     """
-    folder = full_path(name, value)
+    folder = check_path(name, value)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fpnotes._extras import needs
-from fpnotes._paths import full_path, writable_folder
+from fpnotes._paths import check_folder, check_path
 from fpnotes._types import Array
 
 __all__ = ["DigitImages", "load_digits"]
@@ -139,7 +139,7 @@ def fetch_digits(
     """
     if isinstance(mirrors, str):
         raise TypeError("mirrors must be a list of addresses, not one string")
-    folder = full_path("cache", _pooch().os_cache("fpnotes") if cache is None else cache)
+    folder = check_path("cache", _pooch().os_cache("fpnotes") if cache is None else cache)
     mirrors = list(mirrors)
     arrays = []
     for name, md5 in table.items():
@@ -217,7 +217,7 @@ def _download(folder: Path, name: str, table: Mapping[str, Checksums], mirrors: 
     from requests import RequestException  # pooch fetches with requests
 
     md5 = table[name]
-    writable_folder("cache", folder)
+    check_folder("cache", folder)
     answers = []
     for mirror in mirrors:
         url = f"{mirror.rstrip('/')}/{name}.gz"

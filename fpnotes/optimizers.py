@@ -100,7 +100,7 @@ class Momentum(FromRule):
 
     def __init__(self, rule: Rule, beta: Real = 0.9):
         super().__init__(rule, "+momentum")
-        self.beta: float = _fraction("beta", beta)
+        self.beta: float = _check_fraction("beta", beta)
         self.step: FloatArray | None = None
 
     def __call__(
@@ -159,8 +159,8 @@ class Adam(FromRule):
                 "use Adam(linearized), or put Adam inside, as in InResponse(Adam(response_step)) or "
                 "Dale(Adam(linearized), signs)"
             )
-        self.beta1: float = _fraction("beta1", beta1)
-        self.beta2: float = _fraction("beta2", beta2)
+        self.beta1: float = _check_fraction("beta1", beta1)
+        self.beta2: float = _check_fraction("beta2", beta2)
         self.epsilon: float = check_positive("epsilon", epsilon)
         self.mean: float | FloatArray = 0.0
         self.square: float | FloatArray = 0.0
@@ -307,7 +307,7 @@ class Dale(FromRule):
         return np.where(self.signs * (W + dW) < 0, -W, dW)
 
 
-def _fraction(name, value):
+def _check_fraction(name, value):
     """Return ``value`` as a float with 0 ≤ value < 1, or raise."""
     number = value if value == 0 else check_positive(name, value)
     if not number < 1:

@@ -13,7 +13,7 @@ from typing import Any
 from fpnotes._blas import one_blas_thread
 from fpnotes._identity import readable
 from fpnotes._inputs import check_count, check_positive
-from fpnotes._paths import writable_folder
+from fpnotes._paths import check_folder
 from fpnotes._progress import progress_bar
 from fpnotes._runs import address, describe, file_name, find_files, load_run
 from fpnotes.tasks import TaskLike
@@ -154,7 +154,7 @@ def sweep(
     done, failures, unsaved = {}, {}, {}
     paths, lines = dict.fromkeys(jobs), dict.fromkeys(jobs, "")
     if folder is not None:
-        folder = writable_folder("folder", folder)
+        folder = check_folder("folder", folder)
         lines, failures = describe(task, jobs, steps, settings, options)
         paths = {key: folder / file_name(key, line) for key, line in lines.items()}
         for key, path in find_files(folder, lines).items():
@@ -215,12 +215,12 @@ def _jobs(rates, seeds) -> dict[Key, tuple]:
     for rule, lrs in rates.items():
         if not callable(rule):
             raise TypeError(f"rates must be a dict of rules, which are functions, not {rule!r}")
-        lrs = _list("rates", lrs, "{rule: [lr, ...]}")
+        lrs = _check_list("rates", lrs, "{rule: [lr, ...]}")
         lrs = [lr if callable(lr) else check_positive("rates", lr) for lr in lrs]
         _check_distinct("rates", [lr for lr in lrs if not callable(lr)])
         names = zip(lrs, _names(lrs), strict=True)
         lists[rule] = [(lr, name if callable(lr) else lr) for lr, name in names]
-    seeds = _list("seeds", seeds, "[0, 1]")
+    seeds = _check_list("seeds", seeds, "[0, 1]")
     seeds = [seed if seed is None else check_count("seeds", seed, least=0) for seed in seeds]
     _check_distinct("seeds", seeds)
     return {
@@ -231,7 +231,7 @@ def _jobs(rates, seeds) -> dict[Key, tuple]:
     }
 
 
-def _list(name, values, example):
+def _check_list(name, values, example):
     """Return ``values`` as a list that is not empty, or raise; a generator is walked here, once."""
     scalar = isinstance(values, (str, bytes)) or getattr(values, "ndim", 1) == 0
     if scalar or not isinstance(values, Iterable):

@@ -23,7 +23,7 @@ import numpy as np
 
 from fpnotes import implicit
 from fpnotes._inputs import check_positive
-from fpnotes._paths import full_path, writable_folder
+from fpnotes._paths import check_folder, check_path
 from fpnotes._types import FloatArray
 from fpnotes.chapters.reproduce import (
     STEPS,
@@ -231,8 +231,8 @@ def best(
     KeyboardInterrupt
         When it is stopped by hand: finished runs are kept, and no table is written.
     """
-    out = writable_folder("out", out)
-    data = {"full": full, "cache": None if cache is None else full_path("cache", cache)}
+    out = check_folder("out", out)
+    data = {"full": full, "cache": None if cache is None else check_path("cache", cache)}
     common = {
         "executor": executor,
         "progress": progress,

@@ -13,7 +13,7 @@ import autograd.numpy as anp
 import numpy as np
 from scipy.special import erf
 
-from fpnotes._paths import writable_folder
+from fpnotes._paths import check_folder
 from fpnotes._types import FloatArray
 from fpnotes.activations import powerlaw
 from fpnotes.chapters.reproduce import add_out_and_workers, made, until_stopped, write
@@ -249,7 +249,7 @@ def cortex(out: Any, *, workers: int = 2, progress: bool = True) -> None:
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
-    out = writable_folder("out", out)
+    out = check_folder("out", out)
     options = {"record": watch, "every": EVERY, "tol": 1e-6}
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as executor:
 

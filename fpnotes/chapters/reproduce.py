@@ -27,7 +27,7 @@ import numpy as np
 
 from fpnotes._extras import needs
 from fpnotes._inputs import check_count, check_positive, check_rows, check_square_matrix
-from fpnotes._paths import full_path, writable_folder
+from fpnotes._paths import check_folder, check_path
 from fpnotes._types import ArrayLike, FloatArray
 from fpnotes.activations import Curve, as_activation, evaluate
 from fpnotes.network import RateNetwork, spectral_abscissa
@@ -282,8 +282,8 @@ def mnist(
         raise ValueError(f"protocols must be some of {', '.join(PROTOCOLS)}, not {protocols}")
     workers = check_count("workers", workers)
     if cache is not None:
-        cache = full_path("cache", cache)
-    out = writable_folder("out", out)
+        cache = check_path("cache", cache)
+    out = check_folder("out", out)
     task = partial(Digits.published, full=full, cache=cache)
     data = "all images" if full else "shipped images"
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as executor:
@@ -384,7 +384,7 @@ def write(
     path: str | os.PathLike[str], lines: Iterable[str], rows: Sequence[dict[str, Any]]
 ) -> None:
     """Write a table of dicts as CSV, whole or not at all, after the lines that say how it was made."""
-    path = full_path("path", path)
+    path = check_path("path", path)
     part = path.with_suffix(".part")
     with open(part, "w", newline="", encoding="utf-8") as file:
         file.writelines(f"# {line}\n" for line in lines)

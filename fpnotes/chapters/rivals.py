@@ -24,7 +24,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from fpnotes._batch import RELAX_FIRST, THEN_ANDERSON
-from fpnotes._paths import writable_folder
+from fpnotes._paths import check_folder
 from fpnotes._steps import check_step
 from fpnotes._types import FloatArray, Real
 from fpnotes.chapters.best import bracketed
@@ -292,7 +292,7 @@ def best_rate(losses: Any) -> Any:
 
 def compare(out: Any, *, workers: int = 2) -> None:
     """Run the comparison and write its two tables to the folder ``out``, where the runs are kept as well."""
-    out = writable_folder("out", out)
+    out = check_folder("out", out)
     runs, curves = [], []
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as executor:
         for contestant in contestants():

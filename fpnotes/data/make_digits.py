@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fpnotes._paths import full_path
+from fpnotes._paths import check_path
 from fpnotes._types import Array, IntArray
 from fpnotes.digits import MNIST, Checksums, as_images, parse_idx, stored
 
@@ -55,7 +55,7 @@ def make(
     per_digit: int = PER_DIGIT,
 ) -> None:
     """Write the subset of the files in a folder; raise ValueError where one is missing or wrong."""
-    folder, path = full_path("folder", folder), full_path("path", path)
+    folder, path = check_path("folder", folder), check_path("path", path)
     arrays = []
     for name, md5 in table.items():
         data = stored(folder, name, md5.plain)

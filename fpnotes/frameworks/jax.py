@@ -97,8 +97,8 @@ def fixed_point(
     """
     _inputs.check_rule(rule)
     _inputs.check_activation(activation, "arrays")
-    W, x = _array("W", W), _array("x", x)
-    r0 = None if r0 is None else _array("r0", jax.lax.stop_gradient(r0))
+    W, x = _check_array("W", W), _check_array("x", x)
+    r0 = None if r0 is None else _check_array("r0", jax.lax.stop_gradient(r0))
     _inputs.check_shapes(W, x, r0)
     dtype = jnp.promote_types(W.dtype, x.dtype)
     tol, max_steps = _inputs.check_options(tol, max_steps, dtype)
@@ -267,7 +267,7 @@ def _solve(options, W, gain, b):
 # ---- Arguments and errors ----
 
 
-def _array(name, value):
+def _check_array(name, value):
     """Return ``value`` as a float array, finite as far as that is known; integers become floats."""
     try:
         array = jnp.asarray(value)

@@ -305,7 +305,7 @@ def test_a_cache_that_can_only_be_read_is_read(small, tmp_path, monkeypatch):
     def refuse(*arguments):
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(fpnotes.digits, "writable_folder", refuse)
+    monkeypatch.setattr(fpnotes.digits, "check_folder", refuse)
     assert same(fetch_digits(table, tmp_path, []), arrays)
     (tmp_path / list(plain)[3]).unlink()
     with pytest.raises(PermissionError):

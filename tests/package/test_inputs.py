@@ -290,7 +290,7 @@ def test_lists_and_integers_are_float64():
 
 def test_half_and_extended_precision_become_float64():
     for dtype in (np.float16, np.longdouble, np.dtype(">f8")):
-        assert _inputs.real_array("x", np.ones(2, dtype)).dtype == np.dtype(float)
+        assert _inputs.check_real_array("x", np.ones(2, dtype)).dtype == np.dtype(float)
 
 
 @given(
@@ -302,18 +302,18 @@ def test_half_and_extended_precision_become_float64():
 )
 def test_real_array_keeps_values_or_names_what_is_wrong(values):
     if np.isfinite(values).all():
-        array = _inputs.real_array("q", values)
+        array = _inputs.check_real_array("q", values)
         assert array.dtype == (np.float32 if values.dtype == np.float32 else np.float64)
         np.testing.assert_array_equal(array, values)
     else:
         with pytest.raises(ValueError, match="^q must be finite"):
-            _inputs.real_array("q", values)
+            _inputs.check_real_array("q", values)
 
 
 @given(st.one_of(st.integers(-5, 5), st.floats(), st.booleans(), st.text(), st.none()))
 def test_positive_returns_a_positive_float_or_names_the_argument(value):
     try:
-        number = _inputs.positive("q", value)
+        number = _inputs.check_positive("q", value)
     except (TypeError, ValueError) as failure:
         assert str(failure).startswith("q must be")
     else:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import fpnotes as fp
-from fpnotes._paths import full_path, writable_folder
+from fpnotes._paths import check_folder, check_path
 
-CALLS = [full_path, writable_folder]
+CALLS = [check_path, check_folder]
 
 
 @pytest.fixture
@@ -53,16 +53,16 @@ def test_the_home_of_a_user_who_is_not_there_is_refused(call):
 
 
 def test_a_full_path_makes_nothing_and_a_writable_folder_is_made_and_left_empty(home):
-    assert not full_path("folder", "~/a/b").exists()
-    assert not list(writable_folder("folder", "~/a/b").iterdir())
-    assert (home / "a/b").is_dir() and writable_folder("folder", "~/a/b") == home / "a/b"
+    assert not check_path("folder", "~/a/b").exists()
+    assert not list(check_folder("folder", "~/a/b").iterdir())
+    assert (home / "a/b").is_dir() and check_folder("folder", "~/a/b") == home / "a/b"
 
 
 @pytest.mark.parametrize("inside", ["", "a/b"])
 def test_a_file_is_no_folder(inside, home):
     (home / "file").write_text("something")
     with pytest.raises((FileExistsError, NotADirectoryError), match="^.*out must be a folder"):
-        writable_folder("out", home / "file" / inside)
+        check_folder("out", home / "file" / inside)
     assert (home / "file").read_text() == "something"
 
 
@@ -76,7 +76,7 @@ def test_a_folder_that_cannot_be_written_is_named_with_the_reason(number, home, 
 
     monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
     with pytest.raises(type(refusal), match=r"out must be a folder .*\(some reason\)") as caught:
-        writable_folder("out", home)
+        check_folder("out", home)
     assert caught.value.filename == str(home) and caught.value.errno == number
 
 
