@@ -11,6 +11,7 @@ import numpy as np
 from fpnotes._data import decode, encode
 from fpnotes._paths import check_path
 from fpnotes._state import Checkpoint
+from fpnotes._text import counted
 from fpnotes._types import Array, FloatArray, IntArray
 
 __all__ = ["History", "as_recorded"]
@@ -82,13 +83,13 @@ class History:
 
     def __repr__(self) -> str:
         """Return one line: how far the run got, and how it ended."""
-        parts = [f"{self.steps} steps", f"{len(self.W)} neurons"]
+        parts = [counted(self.steps, "step"), counted(len(self.W), "neuron")]
         if len(self.loss):
             parts.insert(1, f"loss {self.loss[0]:.4g} -> {self.loss[-1]:.4g}")
         if self.recorded:
             parts.append(f"recorded {', '.join(self.recorded)}")
         if np.any(self.dropped):
-            parts.append(f"dropped {np.sum(self.dropped)} samples")
+            parts.append(f"dropped {counted(np.sum(self.dropped), 'sample')}")
         if self.diverged_at is not None:
             # A console that cannot show a message's ′ or ∂ must still be able to print this line.
             reason = self.reason.encode("ascii", "backslashreplace").decode()

@@ -18,6 +18,7 @@ import numpy as np
 
 from fpnotes._extras import needs
 from fpnotes._paths import check_folder, check_path
+from fpnotes._text import counted
 from fpnotes._types import Array
 
 __all__ = ["DigitImages", "load_digits"]
@@ -73,6 +74,11 @@ class DigitImages(NamedTuple):
     train_labels: np.ndarray
     test_images: np.ndarray
     test_labels: np.ndarray
+
+    def __repr__(self) -> str:
+        """Return one line: how many images there are."""
+        train, test = len(self.train_labels), len(self.test_labels)
+        return f"DigitImages({counted(train, 'image')} for training, {test} for testing)"
 
 
 def load_digits(

@@ -20,6 +20,7 @@ from autograd import jacobian
 from autograd.tracer import getval
 
 from fpnotes._floats import as_by_default
+from fpnotes._identity import readable
 from fpnotes._inputs import check_count, check_positive, check_real_array
 from fpnotes._types import ArrayLike, FloatArray
 from fpnotes.network import SingularityError
@@ -136,7 +137,7 @@ class Euclidean(_Metric):
         return W1 - W0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Reparameterized(_Metric):
     """The metric in which the distance between two networks is how differently they respond.
 
@@ -175,6 +176,10 @@ class Reparameterized(_Metric):
             if gain.ndim != 1 or not gain.all():
                 raise ValueError("gain must be an (N,) array without zeros: G⁻¹ must exist")
             object.__setattr__(self, "gain", gain.copy())
+
+    def __repr__(self) -> str:
+        """Return one line: the shape of the gains, and a checksum that tells them apart."""
+        return f"Reparameterized({'' if self.gain is None else f'gain={readable(self.gain)}'})"
 
     @as_by_default()
     def B(self, W: FloatArray) -> FloatArray:

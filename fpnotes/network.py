@@ -20,6 +20,7 @@ from fpnotes._inputs import (
     check_square_matrix,
 )
 from fpnotes._linear import stacks
+from fpnotes._text import counted
 from fpnotes._types import ArrayLike, BoolArray, FloatArray, Real
 from fpnotes.activations import Activation, Curve, as_activation, evaluate, tanh
 
@@ -129,7 +130,7 @@ def _per_sample(function, W, gain):
     return values.reshape(gain.shape[:-1])[()]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class RateNetwork:
     """The network τ dr/dt = −r + f(W r + x).
 
@@ -172,6 +173,10 @@ class RateNetwork:
         object.__setattr__(self, "W", check_square_matrix("W", self.W).copy())
         object.__setattr__(self, "activation", as_activation(self.activation))
         object.__setattr__(self, "tau", check_positive("tau", self.tau))
+
+    def __repr__(self) -> str:
+        """Return one line: how many neurons, their f–I curve and time constant."""
+        return f"RateNetwork({counted(self.n, 'neuron')}, {self.activation.name}, tau={self.tau:g})"
 
     @property
     def n(self) -> int:

@@ -15,6 +15,7 @@ from fpnotes._batch import METHODS, Batch
 from fpnotes._certificate import Certificate, tolerance
 from fpnotes._inputs import check_count, check_rows, check_square_matrix
 from fpnotes._linear import Factors
+from fpnotes._text import counted
 from fpnotes._types import ArrayLike, BoolArray, FloatArray, IntArray, Method, OnFailure, Real
 from fpnotes.activations import Activation, Curve, as_activation, evaluate
 from fpnotes.network import spectral_abscissa
@@ -117,10 +118,9 @@ class FixedPoint:
 
     def __repr__(self) -> str:
         """Return one line: how large the network and the batch are, and how the solve went."""
-        n, m = len(self.W), np.size(self.converged)
+        size = f"{counted(len(self.W), 'neuron')}, {counted(np.size(self.converged), 'sample')}"
         return (
-            f"FixedPoint({n} neuron{'s' * (n != 1)}, {m} sample{'s' * (m != 1)}, "
-            f"{np.sum(self.converged)} converged, "
+            f"FixedPoint({size}, {np.sum(self.converged)} converged, "
             f"largest residual {np.max(self.residual, initial=0):.3g})"
         )
 

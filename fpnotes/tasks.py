@@ -15,6 +15,7 @@ from autograd import grad
 from autograd.tracer import getval
 
 from fpnotes._inputs import check_count, check_rows, check_square_matrix
+from fpnotes._text import counted
 from fpnotes._types import Array, ArrayLike, FloatArray, IntArray
 from fpnotes.activations import Activation, Curve, as_activation, linear, tanh
 from fpnotes.digits import load_digits
@@ -83,7 +84,7 @@ class TaskLike(Protocol):
         ...
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Task:
     """Learn W so that the fixed points for inputs x have a small loss.
 
@@ -149,6 +150,11 @@ class Task:
         if not callable(self.loss):
             raise TypeError(f"loss must be a function of (r, y), not {self.loss!r}")
 
+    def __repr__(self) -> str:
+        """Return one line: how large the network and the data are, and the f–I curve."""
+        size = f"{counted(len(self.W0), 'neuron')}, {counted(len(self.x), 'sample')}"
+        return f"{type(self).__name__}({size}, {self.activation.name})"
+
     def _set(self, **fields):
         """Set fields: of arrays, copies that cannot be written to."""
         for name, value in fields.items():
@@ -180,7 +186,7 @@ def mean_squared_error(r: FloatArray, y: Array) -> float:
     return ((r - y) ** 2).sum() / len(r)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class LinearRegression(Task):
     """Learn the linear map x ↦ y with a linear recurrent network; [ZR24] section 3.
 
@@ -192,7 +198,7 @@ class LinearRegression(Task):
     array([[0.5]])
     """
 
-    loss: Loss = field(init=False, repr=False)
+    loss: Loss = field(init=False)
     activation: Activation = field(default=linear, init=False)
 
     if TYPE_CHECKING:
@@ -271,7 +277,7 @@ def cross_entropy(scores: FloatArray, labels: Array) -> float:
     return anp.mean(anp.log(anp.sum(anp.exp(scores), axis=1)) - chosen)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Digits(Task):
     """Learn to recognize handwritten digits by the fixed points of a network; [ZR24] section 4.
 
@@ -298,7 +304,7 @@ class Digits(Task):
     (10000, (10, 20), 100)
     """
 
-    loss: Loss = field(init=False, repr=False)
+    loss: Loss = field(init=False)
     readout: FloatArray = field(kw_only=True)
     test_x: FloatArray = field(kw_only=True)
     test_y: IntArray = field(kw_only=True)
