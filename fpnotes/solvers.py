@@ -272,13 +272,13 @@ def solve(
 def solve_checked(
     W: FloatArray,
     x: FloatArray,
-    activation: Curve = "tanh",
+    activation: Curve,
     *,
-    r0: ArrayLike | None = None,
-    tol: Real | None = None,
-    max_steps: int = 1000,
-    method: Method = "auto",
-    on_failure: OnFailure = "raise",
+    r0: ArrayLike | None,
+    tol: Real | None,
+    max_steps: int,
+    method: Method,
+    on_failure: OnFailure,
 ) -> FixedPoint:
     """Do what solve does for W and x that are checked, of one dtype, in C order, and not written to again."""
     f, n, dtype = as_activation(activation), len(W), W.dtype

@@ -199,6 +199,8 @@ class _Run:
         # Functions get copies, in which they may work; those of the package that do not need none.
         self.lend_batch = type(task) in (LinearRegression, Digits)
         self.lend_to_solve = solve is OWN_SOLVE
+        if self.lend_to_solve:
+            self.solver = (OWN_SOLVE.__kwdefaults__ or {}) | solver
         self.lend_to_rule = self.lend_to_solve and any(rule is own for own in OWN_RULES)
         self.batches: Iterator = task.batches(np.random.default_rng(self.seed))
         self.stateful = has_state(self.rule)
