@@ -8,7 +8,7 @@ export OMP_NUM_THREADS := 1
 figures := FPNOTES_FIGURES=$(CURDIR)/_build/figures
 jb := $(figures) .venv/bin/jupyter-book build . -W -n --keep-going
 
-.PHONY: help book pdf lite notebooks site slides test test-slow test-browser test-lite test-notebooks test-frameworks reproduce-check test-versions coverage mutants audit zizmor serve outputs reviewed check format lengths links assignments keys test-assignments bench package release requirements clean
+.PHONY: help book pdf lite notebooks site slides test test-slow test-browser test-lite test-notebooks test-frameworks reproduce-check test-versions coverage mutants audit zizmor serve outputs reviewed check format lengths links assignments keys test-assignments bench package agreed release requirements clean
 .DELETE_ON_ERROR:
 
 help: ## list these commands
@@ -194,7 +194,10 @@ package: .venv/installed ## build wheel and sdist in dist/package, and try them 
 	.venv/bin/uv pip install --quiet --python $(trial)/venv --no-deps --no-build-isolation dist/package/*.whl
 	cd $(trial)/sdist && ../venv/bin/python -P -m pytest --import-mode append -n 2 --dist loadscope tests/package
 
-release: package pdf slides assignments ## everything that a release holds, in dist/release, after checks (TAG=v0.1.0)
+agreed: .venv/installed
+	$(python) .ci/release.py --check $(TAG)
+
+release: agreed package pdf slides assignments ## everything that a release holds, in dist/release, after checks (TAG=v0.1.0)
 	$(python) .ci/release.py $(TAG)
 
 # ---- Housekeeping ----

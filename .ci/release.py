@@ -1,11 +1,13 @@
 """Gather what a release holds: ``python .ci/release.py v0.1.0``, which ``make release TAG=v0.1.0`` calls.
 
-It fails unless the tag, the package, CITATION.cff and CHANGELOG.md agree on the version. Then it writes
+It fails unless the tag, the package, CITATION.cff and CHANGELOG.md agree on the version. With ``--check``
+that is all, and ``make release`` asks for it before it builds anything. Then it writes
 
     dist/release/files/    wheel, sdist, print edition, and zips of the slides and the problem sets
     dist/release/notes.md  what CHANGELOG.md says of this version
 """
 
+import argparse
 import re
 import shutil
 import sys
@@ -60,4 +62,8 @@ def main(tag):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else "")
+    parser = argparse.ArgumentParser(description="Gather what a release holds.")
+    parser.add_argument("tag", nargs="?", default="")
+    parser.add_argument("--check", action="store_true", help="only look whether versions agree")
+    given = parser.parse_args()
+    (check_version if given.check else main)(given.tag)
