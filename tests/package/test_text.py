@@ -39,6 +39,8 @@ def test_a_subclass_is_shown_by_its_own_name():
     assert repr(task) == "Minibatches(1 neuron, 1 sample, tanh)"
 
 
-@pytest.mark.parametrize(("n", "text"), [(0, "0 steps"), (1, "1 step"), (2, "2 steps")])
+@pytest.mark.parametrize(
+    ("n", "text"), [(0, "0 steps"), (1, "1 step"), (2, "2 steps"), (np.int64(4), "4 steps")]
+)
 def test_one_is_singular(n, text):
     assert counted(n, "step") == text
