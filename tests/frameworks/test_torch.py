@@ -1,6 +1,8 @@
 """The fixed point in PyTorch, beside the package's own."""
 
 import doctest
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -121,6 +123,21 @@ def test_an_optimizer_takes_the_step_of_the_rule():
         point = fp.solve(W, x, tol=1e-12)
         dW = getattr(fp, rule)(W, point, error, 0.1)
         np.testing.assert_allclose(weights.detach(), W + dW, rtol=0, atol=1e-10)
+
+
+def test_the_loop_of_the_guide_trains_as_the_package_does():
+    page = (Path(__file__).parents[2] / "book/guide.md").read_text(encoding="utf-8")
+    before, after = page.split("## In PyTorch, or JAX")
+    cells = re.findall(r"^```{code-cell} ipython3\n(.*?)^```$", before, re.DOTALL | re.MULTILINE)
+    (loop,) = re.findall(r"^```python\n(.*?)^```$", after, re.DOTALL | re.MULTILINE)
+    known = {}
+    for cell in cells[: next(i for i, cell in enumerate(cells) if "task = " in cell) + 1]:
+        exec(cell, known)
+    exec(loop, known)
+    history = fp.train(known["task"], fp.linearized, 0.3, 60, seed=0, progress=False)
+    assert "`fp.train(task, fp.linearized, 0.3, 60, seed=0)`" in after
+    np.testing.assert_allclose(known["losses"], history.loss[:-1], rtol=1e-6)
+    assert known["losses"][-1] < known["losses"][0] / 5
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (2, 3), (0,)])
