@@ -30,7 +30,7 @@ $(code): | .venv/installed
 	rm -rf _build && mkdir _build && touch $@
 
 # Chapters run side by side into the cache, where Sphinx finds them; one that fails it runs again, and reports.
-jcache := $(figures) JUPYTERCACHE=_build/.jupyter_cache .venv/bin/jcache
+jcache := $(figures) JUPYTERCACHE=_build/.jupyter_cache $(python) book/extensions/timed_jcache.py
 run-chapters = yes | $(jcache) notebook add -r myst_nb_md $$(grep -l ^kernelspec book/*.md) && $(jcache) project execute -e local-parallel -t 600
 
 # Sphinx warns about a page only when it reads it: after a build that did not succeed, every page is read again.

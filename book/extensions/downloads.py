@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 from jupyter_cache import get_cache
 from myst_nb.sphinx_ import NbMetadataCollector
-from plain import Page, Text, notebook_of, pieces
+from plain import Page, Text, notebook_of, pieces, spoken
 
 BRANCH = "notebooks"  # where Binder and Colab find the notebooks
 INSTALL = """\
@@ -33,14 +33,6 @@ def introduced(notebook, note, install):
         cell.metadata["tags"] = ["how-to-run"]
     notebook.cells[:0] = first
     return notebook
-
-
-def spoken(seconds):
-    """Return how long that is, in words."""
-    if seconds < 55:
-        return f"about {max(5, 5 * round(seconds / 5))} seconds"
-    minutes = round(seconds / 60)
-    return "about a minute" if minutes == 1 else f"about {minutes} minutes"
 
 
 def executed(app, name):

@@ -7,6 +7,7 @@ written as Markdown without directives and roles, cut at the cells with code.
 import html
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from urllib.parse import urljoin
 
@@ -16,6 +17,8 @@ from ipykernel.ipkernel import IPythonKernel
 
 FOLD = "<details>\n<summary><b>{title}</b></summary>\n\n{text}\n\n</details>"
 CODE = "cell_code"
+LONG = 5  # seconds, from which on a reader is told
+WAIT = "*The next cell took {time} when the book was built.*"
 BOXES = {"admonition", "note", "tip", "warning", "important", "seealso", "topic"}
 
 
@@ -367,6 +370,8 @@ def notebook_of(found, executed):
         while hidden and hidden[0] <= piece.index:
             index = hidden.pop(0)
             shown = index == piece.index
+            if (time := seconds(executed.cells[index])) >= LONG:
+                cells.append(nbformat.v4.new_markdown_cell(WAIT.format(time=spoken(time))))
             cells.append(code_cell(executed.cells[index], piece if shown else None))
         if piece.caption:
             text.append(Text(piece.caption, piece.fold))
@@ -378,6 +383,24 @@ def notebook_of(found, executed):
     kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
     metadata = {"kernelspec": kernel, "language_info": IPythonKernel.language_info}
     return nbformat.v4.new_notebook(cells=cells, metadata=metadata)
+
+
+def seconds(cell):
+    """Return how long a cell ran; 0 where that was not measured."""
+    times = cell.metadata.get("execution", {})
+    ends = [times.get(f"iopub.status.{state}", "") for state in ("busy", "idle")]
+    if not all(ends):
+        return 0.0
+    start, end = map(datetime.fromisoformat, ends)
+    return (end - start).total_seconds()
+
+
+def spoken(seconds):
+    """Return how long that is, in words."""
+    if seconds < 55:
+        return f"about {max(5, 5 * round(seconds / 5))} seconds"
+    minutes = round(seconds / 60)
+    return "about a minute" if minutes == 1 else f"about {minutes} minutes"
 
 
 def markdown(parts, goes_on):

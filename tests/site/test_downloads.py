@@ -6,6 +6,7 @@ import html
 import re
 import sys
 import tomllib
+from datetime import datetime, timedelta
 from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from plain import Code, Text, notebook_of
 
 from tests.book.notebooks import chapters
 
@@ -272,3 +274,22 @@ def test_a_page_leads_to_its_source(button):
     assert link is not None and "github.com/fpnotes/fpnotes" in str(link["href"])
     if button == "source-edit":
         assert str(link["href"]).endswith("/edit/main/book/stability.md")
+
+
+@pytest.mark.parametrize(
+    ("took", "note"),
+    [
+        (4, None),
+        (12, "*The next cell took about 10 seconds when the book was built.*"),
+        (95, "*The next cell took about 2 minutes when the book was built.*"),
+    ],
+)
+def test_a_reader_is_told_before_a_long_cell(took, note):
+    cell = nbformat.v4.new_code_cell("1 + 1")
+    ends = {"busy": datetime(2027, 1, 1), "idle": datetime(2027, 1, 1) + timedelta(seconds=took)}
+    cell.metadata["execution"] = {f"iopub.status.{k}": f"{t.isoformat()}Z" for k, t in ends.items()}
+    found = [Text("# Title"), Code(0, fold="Solution"), Text("More.")]
+    made = notebook_of(found, nbformat.v4.new_notebook(cells=[cell])).cells
+    before = ["# Title"] if note is None else ["# Title", note]
+    assert [each.source for each in made] == [*before, "1 + 1", "More."]
+    assert "execution" not in made[-2].metadata
