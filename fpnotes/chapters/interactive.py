@@ -47,6 +47,14 @@ SCRIPT = """\
 """
 
 
+def live() -> bool:
+    """Return whether somebody watches, as in JupyterLab, and not when a page is built.
+
+    Jupyter's server tells a kernel which notebook it serves; a kernel that builds a page has none.
+    """
+    return "JPY_SESSION_NAME" in os.environ
+
+
 def explore(
     draw: Callable[..., Figure],
     *,
@@ -88,8 +96,7 @@ def explore(
         if grid.ndim != 1 or len(grid) < 2:
             raise ValueError(f"{name} must be a list of at least two values, not {grid!r}")
     names = {name: (labels or {}).get(name, name) for name in values}
-    # Jupyter's server tells a kernel which notebook it serves; a kernel that builds a page has none.
-    if "JPY_SESSION_NAME" in os.environ:
+    if live():
         return _widgets(draw, values, names)
     return Page(draw, alt, values, names)
 
