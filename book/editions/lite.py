@@ -98,7 +98,9 @@ def for_a_browser(notebook, book, site, titles):
             cell.source = link(cell.source, site, titles)
     if any(cell.cell_type == "code" and POOLS.search(cell.source) for cell in cells):
         note += "\n" + POOL
-    first = [nbformat.v4.new_markdown_cell(note), nbformat.v4.new_code_cell(SETUP)]
+    folded = {"jupyter": {"source_hidden": True}}  # a screen of it, on a phone
+    setup = nbformat.v4.new_code_cell(SETUP, metadata=folded)
+    first = [nbformat.v4.new_markdown_cell(note), setup]
     return notebook_of(first + cells)
 
 

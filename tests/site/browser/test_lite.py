@@ -19,7 +19,7 @@ from packaging.utils import canonicalize_name
 from pkginfo import Wheel
 
 from tests.site.browser import pyodide_host
-from tests.site.browser.browsing import DESKTOP
+from tests.site.browser.browsing import DESKTOP, PHONE
 
 PATIENCE = 300_000  # ms: starting Python takes 20 seconds, on a machine that does other work, too
 TYPES = {".mjs": "text/javascript", ".wasm": "application/wasm", ".json": "application/json"}
@@ -70,6 +70,7 @@ def lab(browser):
             kind = TYPES.get(file.suffix, "application/octet-stream")
             return route.fulfill(body=file.read_bytes(), content_type=kind, **answer)
 
+        lab.route = route
         context.route("**/*", route)
         page.goto(site)
         page.wait_for_function("!!window.jupyterapp")
@@ -247,17 +248,23 @@ with threadpool_limits(1):
     assert seen.error == "" and "10\n" in seen.text
 
 
-def test_a_slider_shows_and_moves_python(lab, run):
+def save_slider(page):
+    """Save try.ipynb, whose one cell has a slider, in the page's browser."""
     code = """%pip install -q ipywidgets
 import ipywidgets
 slider = ipywidgets.IntSlider(value=3, max=9)
 ipywidgets.interactive(lambda k: print("squared", k * k), k=slider)"""
-    notebook = lite.notebook_of([nbformat.v4.new_code_cell(code)])
-    lab.page.evaluate(
+    text = "# Try\n\nThis paragraph is long enough to take more than one line on a phone."
+    cells = [nbformat.v4.new_markdown_cell(text), nbformat.v4.new_code_cell(code)]
+    page.evaluate(
         """content => window.jupyterapp.serviceManager.contents.save(
              "try.ipynb", {type: "notebook", format: "json", content})""",
-        json.loads(nbformat.writes(notebook)),
+        json.loads(nbformat.writes(lite.notebook_of(cells))),
     )
+
+
+def test_a_slider_shows_and_moves_python(lab, run):
+    save_slider(lab.page)
     with opened(lab, "notebooks/index.html?path=try.ipynb") as page:
         page.evaluate(
             """async () => {
@@ -273,6 +280,41 @@ ipywidgets.interactive(lambda k: print("squared", k * k), k=slider)"""
         printed.filter(has_text="squared 9").first.wait_for()
         page.locator(".jp-NotebookPanel .noUi-handle").press("ArrowRight")
         printed.filter(has_text="squared 16").first.wait_for()
+
+
+def test_a_phone_runs_a_cell_and_moves_a_slider(lab, browser):
+    context = browser.new_context(viewport=PHONE, is_mobile=True, has_touch=True)
+    context.set_default_timeout(PATIENCE / 3)
+    context.route("**/*", lab.route)
+    try:
+        page = context.new_page()
+        page.goto(lab.site)
+        page.wait_for_function("!!window.jupyterapp")
+        save_slider(page)
+        page.goto(f"{lab.site}notebooks/index.html?path=try.ipynb")
+        paragraph, editor = (
+            page.locator(".jp-NotebookPanel p"),
+            page.locator(".jp-CodeCell .jp-InputArea-editor"),
+        )
+        for seen in (paragraph, editor):
+            seen.first.wait_for()
+            box = seen.first.bounding_box()
+            assert box["x"] >= 0 and 300 < box["width"] <= 390  # a line of text has room
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        page.wait_for_function(
+            """() => [...window.jupyterapp?.shell.widgets("main") ?? []].some(
+                 panel => panel.sessionContext?.session?.kernel)"""
+        )
+        editor.first.tap()
+        page.locator("[data-command='notebook:run-cell-and-select-next']").first.tap()
+        printed = page.locator(".jp-NotebookPanel .jp-OutputArea-output pre")
+        printed.filter(has_text="squared 9").first.wait_for()
+        track = page.locator(".jp-NotebookPanel .noUi-base").bounding_box()
+        assert 0 <= track["x"] and track["x"] + track["width"] <= 390
+        page.touchscreen.tap(track["x"] + track["width"], track["y"] + track["height"] / 2)
+        printed.filter(has_text="squared 81").first.wait_for()
+    finally:
+        context.close()
 
 
 def test_a_link_opens_its_chapter(lab):
