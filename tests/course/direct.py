@@ -114,13 +114,30 @@ def planted(name, mistake, own):
         yield source
 
 
+STYLES = sorted(path.name for path in (ROOT / "tests" / "course" / "styles").iterdir())
+
+
 @cache
-def styles(name):
-    """Return right answers to a set in another style than the instructor's, {question: source}."""
-    source = (ROOT / "tests" / "course" / "styles" / f"{name}.py").read_text(encoding="utf-8")
-    head = "\n".join(re.findall(r"^(?:import|from) .*", source, re.M))
-    nodes = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
-    return {node.name: f"{head}\n\n\n{ast.get_source_segment(source, node)}" for node in nodes}
+def styles(name, style="loops"):
+    """Return right answers to a set in another style than the instructor's, {question: source}.
+
+    They were written from what students are asked. What an answer imports, and the functions and classes
+    that it calls, stand above it.
+    """
+    file = ROOT / "tests" / "course" / "styles" / style / f"{name}.py"
+    source = file.read_text(encoding="utf-8")
+    lines, head, answers = source.splitlines(), [], {}
+    for node in ast.parse(source).body:
+        name_of = node.name if isinstance(node, (ast.FunctionDef, ast.ClassDef)) else ""
+        if not name_of and not isinstance(node, (ast.Import, ast.ImportFrom)):
+            continue
+        first = min(part.lineno for part in [node, *getattr(node, "decorator_list", [])])
+        text = "\n".join(lines[first - 1 : node.end_lineno])
+        if name_of in questions(name):
+            answers[name_of] = text
+        else:
+            head.append(text)
+    return {key: "\n\n\n".join([*head, text]) for key, text in answers.items()}
 
 
 def notebook(name, question, source, own=None):

@@ -62,9 +62,10 @@ def grades(name, question, source, seeds, instances=None):
 @pytest.mark.parametrize("seeds", [pytest.param(FEW, id="2 seeds"), MANY])
 @pytest.mark.parametrize("name", SETS)
 def test_right_answers_lose_nothing(name, seeds, folder):
-    """The instructor's answers, and others' with loops and lists, pass every test, also those of practice."""
+    """The instructor's answers, and others' in every style, pass every test, also those of practice."""
     for question in direct.questions(name):
-        for source in (direct.solution(name, question), direct.styles(name)[question]):
+        written = [direct.styles(name, style).get(question) for style in direct.STYLES]
+        for source in (direct.solution(name, question), *filter(None, written)):
             for seed, result in grades(name, question, source, seeds, folder(name)):
                 assert result == (0, [], []), f"seed {seed}, {question}: {result}\n{source}"
 
