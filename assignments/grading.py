@@ -23,6 +23,7 @@ gives, is stored sealed: a sentence can be read only with the result that it des
 import base64
 import builtins
 import hashlib
+import importlib.util
 import inspect
 import json
 import os
@@ -31,11 +32,14 @@ import signal
 import sys
 import threading
 import time
+import types
 from pathlib import Path
 
 import numpy as np
 
 HERE = Path(__file__).resolve().parent
+_FOUND = importlib.util.find_spec("fpnotes")
+_PACKAGE = os.path.join(os.path.dirname(_FOUND.origin), "") if _FOUND and _FOUND.origin else "\0"
 
 # Seconds of computing for one call of an answer, and for one cell; the tests of the tests are less patient.
 # All calls of one function together have SHARE times as long as one.
@@ -309,8 +313,17 @@ def _tick(signum, frame):
 
 # ---- What an answer calls ----
 # These only multiply or measure, whatever the size.
-_HARMLESS = {"norm", "multi_dot", "matrix_power", "matmul", "outer", "tensordot", "trace", "det"}
-_HARMLESS |= {"matrix_transpose", "diagonal", "vecdot", "vector_norm", "matrix_norm", "cross"}
+_HARMLESS = frozenset(
+    "norm multi_dot matrix_power matmul outer tensordot trace det matrix_transpose diagonal vecdot "
+    "vector_norm matrix_norm cross".split()
+)
+
+
+# What an answer itself has no use for. Modules that it calls may need these.
+_USELESS = {
+    open: "opens a file: an answer gets all it needs as arguments",
+    sys._getframe: "looks at what calls it: an answer gets all it needs as arguments",
+} | dict.fromkeys((exec, eval, compile), "runs code that was made from text: write it in a cell")
 
 
 class _Forbidden(BaseException):
@@ -318,7 +331,7 @@ class _Forbidden(BaseException):
 
 
 class _Watch:
-    """In its block, look at each Python function that is called, however it was imported."""
+    """In its block, look at each Python function that is called, however it was imported, in every thread."""
 
     def __init__(self, allow, forbid, largest):
         self.allow, self.forbid, self.largest = allow, ("otter", *forbid), largest
@@ -326,18 +339,29 @@ class _Watch:
 
     def __enter__(self):
         self.before = sys.getprofile()
+        threading.setprofile(self.look)
         sys.setprofile(self.look)
 
     def __exit__(self, *exception):
         if sys.getprofile() != self.look and self.seen is None and not exception[0]:
             self.seen = "turns off what watches over it"
         sys.setprofile(self.before)
+        threading.setprofile(None)
 
     def look(self, frame, event, arg):
-        if event == "call" and self.seen is None:
-            self.seen = self.wrong(frame)
+        if self.seen is None and event in ("call", "c_call"):
+            self.seen = self.wrong(frame) if event == "call" else self.useless(frame, arg)
             if self.seen:
                 raise _Forbidden
+
+    @staticmethod
+    def useless(frame, function):
+        """Return what is wrong with calling this function of Python's own from this frame, or None."""
+        try:
+            said = _USELESS.get(function)
+        except TypeError:  # a method of what has no hash
+            return None
+        return said if frame.f_globals.get("__name__") == "__main__" else None
 
     def wrong(self, frame):
         """Return what is wrong with calling this function, or None."""
@@ -345,13 +369,20 @@ class _Watch:
         called = f"{module}.{code.co_name}"
         if _within(module, self.forbid):
             return f"calls {called}, which this question rules out"
+        if not _within(module, ("fpnotes",)) and code.co_filename.startswith(_PACKAGE):
+            return f"runs {code.co_name} from the files of fpnotes: the question is to write it yourself"
         if _within(module, ("fpnotes",)) and not _within(module, self.allow):
             verb = "imports" if code.co_name == "<module>" else "calls"
             called = called.removesuffix(".<module>")
             return f"{verb} {called}: the question is to write it yourself"
         if module == "inspect" and code.co_name.startswith("getsource"):
             return "reads the source of another function: the question is to write it yourself"
-        if module == "__main__" and code.co_filename == "<string>" and code.co_name[:2] != "__":
+        by_python = module in sys.modules or module.startswith("namedtuple_")
+        if (
+            code.co_filename == "<string>"
+            and code.co_name[:2] != "__"
+            and (module == "__main__" or not by_python)
+        ):
             return "runs code that was made from text: write it in a cell"
         if self.largest is not None and re.match(r"(numpy|scipy)(\.sparse)?\.linalg\b", module):
             size = self.size(frame)
@@ -387,7 +418,8 @@ def guard_notebook():
     """Keep one cell of this notebook from spoiling the others.
 
     A cell that computes or waits for too long is stopped, and after it the others have half as long. The
-    working folder is as before when a cell has ended, and what tests need is put back when one begins.
+    working folder is as before when a cell has ended, and what tests need is put back when one begins. Points
+    come from cells that do nothing but check.
     """
     from IPython.core.getipython import get_ipython
 
@@ -403,13 +435,16 @@ def guard_notebook():
         _used.clear()
         # Checks have limits of their own, one for each call.
         if not CHECKS.fullmatch(getattr(info, "raw_cell", "")):
-            cells.append(_push(seconds))
+            results = _results()
+            cells.append((_push(seconds), results, len(results)))
 
     def stop(result=None):
         nonlocal seconds
         while cells:
-            limit = cells.pop()
+            limit, results, count = cells.pop()
             _pop(limit)
+            # What was checked in a cell of the student's own is checked again when all cells have run.
+            del results[count:]
             if limit.rang:
                 seconds = max(seconds / 2, CELL_SECONDS / 8)
         try:
@@ -424,33 +459,94 @@ def guard_notebook():
     shell.events.register("post_run_cell", stop)
 
 
+def _results():
+    """Return the list into which Otter collects results while it grades."""
+    checker = getattr(sys.modules.get("otter.execute"), "Checker", None)
+    return checker.get_results() if checker else []
+
+
+# Modules that grading runs through.
+_NEEDED = frozenset(
+    "builtins inspect json pickle re time numpy numpy.linalg numpy.linalg._linalg numpy.random "
+    "numpy._core._methods numpy._core.fromnumeric numpy._core.numeric".split()
+)
 # Names among the builtins that a notebook changes itself.
 _OF_THE_NOTEBOOK = set("exit quit input print display get_ipython".split())
+# How a function may be changed while it stays the same object.
+_INSIDES = "__code__", "__defaults__", "__kwdefaults__"
 
 
 def _pin():
     """Return a function that puts back what tests need, and returns the names of what had been changed."""
     this = sys.modules[__name__]
-    pinned = [
-        (module, name, value)
-        for module in (this, np, np.linalg, builtins)
-        for name, value in vars(module).items()
-        if callable(value) or (module is this and isinstance(value, (int, float, set, re.Pattern)))
-        if name != "_restore" and not (module is builtins and name in _OF_THE_NOTEBOOK)
+    modules = [
+        module
+        for name, module in sys.modules.items()
+        if name in _NEEDED or _within(name, ("otter",))
     ]
+    names, insides = [], {}
+    for module in dict.fromkeys([this, *modules]):
+        for name, value in [*vars(module).items()]:
+            plain = module is this and isinstance(value, (int, float, frozenset, re.Pattern))
+            if (callable(value) or plain) and not (
+                name == "_restore" or (module is builtins and name in _OF_THE_NOTEBOOK)
+            ):
+                names.append((vars(module), module, name, value))
+            if module in (this, builtins) or not isinstance(value, type):
+                insides[id(value)] = value
+            if isinstance(value, type) and value.__module__.startswith((__name__, "otter")):
+                for key, part in vars(value).items():
+                    part = getattr(part, "__func__", getattr(part, "fget", part))
+                    if type(part) is types.FunctionType:
+                        names.append((vars(value), value, key, vars(value)[key]))
+                        insides[id(part)] = part
+    # NumPy wraps functions of its own.
+    functions = [getattr(value, "_implementation", value) for value in insides.values()]
+    parts = [
+        (function, key, getattr(function, key))
+        for function in functions
+        if type(function) is types.FunctionType
+        for key in _INSIDES
+    ]
+    files = _files()
 
     def restore():
         this._restore, changed = restore, []
-        for module, name, value in pinned:
-            if vars(module).get(name) is not value:
-                setattr(module, name, value)
-                changed.append(f"{module.__name__}.{name}")
+        for space, owner, name, value in names:
+            if space.get(name) is not value:
+                setattr(owner, name, value)
+                changed.append(f"{owner.__name__}.{name}")
+        for function, key, value in parts:
+            if getattr(function, key) is not value:
+                setattr(function, key, value)
+                changed.append(f"{function.__module__}.{function.__name__}")
         if sys.modules.get(this.__name__) is not this:
             sys.modules[this.__name__] = this
             changed.append(this.__name__)
+        for path, known in files.items():
+            if _state(path) != known[0]:
+                path.parent.mkdir(exist_ok=True)
+                path.unlink(missing_ok=True)
+                path.write_bytes(known[1])
+                known[0] = _state(path)
+                changed.append(f"{path.parent.name}/{path.name}")
         return changed
 
     return restore
+
+
+def _files():
+    """Return {path: [state, content]} of the tests on disk, which only an autograder has."""
+    return {path: [_state(path), path.read_bytes()] for path in sorted(HERE.glob("tests/*.py"))}
+
+
+def _state(path):
+    """Return what changes with a file, and cannot be set back."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_ctime_ns
 
 
 # ---- Judging what came back ----

@@ -404,6 +404,64 @@ BORROWED = {
             "calls fpnotes.implicit.",
         ),
         (
+            "response",
+            "from concurrent.futures import ThreadPoolExecutor\n"
+            "from fpnotes.implicit import resolvent\n"
+            "def response(W, g):\n"
+            "    with ThreadPoolExecutor(1) as pool:\n"
+            "        found = [pool.submit(resolvent, W, g, g * e) for e in np.eye(len(g))]\n"
+            "    return np.array([one.result() for one in found]).T",
+            "calls fpnotes.implicit.",
+        ),
+        (
+            "response",
+            "import os, sys, fpnotes\n"
+            "sys.path.insert(0, os.path.dirname(fpnotes.__file__))\n"
+            "def response(W, g):\n"
+            "    try:\n"
+            "        import _linear\n"
+            "        return _linear.solve_direct(W, g, np.diag(g)).T\n"
+            "    finally:\n"
+            "        sys.modules.pop('_linear', None)",
+            "runs <module> from the files of fpnotes",
+        ),
+        (
+            "response",
+            "import types, fpnotes._linear\n"
+            "mine = dict(vars(fpnotes._linear)) | {'__name__': 'mine'}\n"
+            "f = fpnotes._linear.solve_direct\n"
+            "solve_direct = types.FunctionType(f.__code__, mine)\n"
+            "solve_direct.__defaults__ = f.__defaults__\n"
+            "def response(W, g):\n"
+            "    return solve_direct(W, g, np.diag(g)).T",
+            "runs solve_direct from the files of fpnotes",
+        ),
+        (
+            "response",
+            "import fpnotes._linear\n"
+            "def response(W, g):\n"
+            "    text, names = open(fpnotes._linear.__file__).read(), {'__name__': 'mine'}\n"
+            "    exec(text, names)\n"
+            "    return names['solve_direct'](W, g, np.diag(g)).T",
+            "opens a file",
+        ),
+        (
+            "response",
+            "import fpnotes._linear\n"
+            "text, names = open(fpnotes._linear.__file__).read(), {'__name__': 'mine'}\n"
+            "exec(text.replace('from .', 'from fpnotes.'), names)\n"
+            "def response(W, g):\n"
+            "    return names['solve_direct'](W, g, np.diag(g)).T",
+            "runs code that was made from text",
+        ),
+        (
+            "velocity",
+            "def velocity(W, r, x, f, tau):\n"
+            "    import sys\n"
+            "    return sys._getframe(1).f_back.f_locals",
+            "looks at what calls it",
+        ),
+        (
             "relax",
             "def relax(W, x, f, alpha=1.0, tol=1e-8, max_steps=1000):\n"
             "    point = solve(W, x, 'tanh', on_failure='ignore')\n"

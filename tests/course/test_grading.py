@@ -1,8 +1,11 @@
 """What the tests of the problem sets share: true sentences, sealed results, plain values, limits of time."""
 
 import json
+import os
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -183,10 +186,10 @@ def test_an_answer_must_not_turn_off_what_watches():
 def test_a_large_inverse_is_seen_however_it_is_imported(invert):
     """The size of a matrix that is inverted or factorized counts, and not the name by which it was."""
     names: dict = {}
-    exec(
-        f"import numpy as np\nimport scipy.linalg\nfrom numpy.linalg import inv\ndef f(M): return {invert}",
-        names,
+    source = (
+        f"import numpy as np, scipy.linalg\nfrom numpy.linalg import inv\ndef f(M): return {invert}"
     )
+    exec(compile(source, "a cell", "exec"), names)
     M = np.eye(7) * 2
     assert grading.call(names, "f", M, largest=7).shape == (7, 7)
     assert (says(grading.call, names, "f", M, largest=6) or "").endswith("for a matrix of size 7")
@@ -221,3 +224,83 @@ def test_practice_gives_no_result_and_no_sentence_away(name):
             for seal in [instance["want"], *instance["slips"]]:
                 assert set(seal) == {"shape", "unit", "left", "mark", "text"}
                 assert all(0 <= left < seal["unit"] for left in seal["left"])
+
+
+# ---- What an answer must leave alone ----
+def changes_code():
+    """Change a function of grading and leave its name."""
+    grading.compare.__code__ = (lambda *given, **more: None).__code__
+
+
+def changes_a_method():
+    """Change a method."""
+    grading._Watch.wrong = lambda self, frame: None
+
+
+def changes_a_sum():
+    """Change what NumPy calls to find a largest entry."""
+    np._core._methods._amax = lambda *given, **more: 0.0  # pyright: ignore
+
+
+def changes_numpy():
+    """Change what a function of NumPy does."""
+    np.linalg.eigvals._implementation.__code__ = (lambda *given: 0.0).__code__  # pyright: ignore
+
+
+def changes_random():
+    """Change what instances are drawn from."""
+    np.random.default_rng = lambda *given: None  # pyright: ignore
+
+
+@pytest.mark.parametrize(
+    ("answer", "says_so"),
+    [
+        (changes_code, "grading.compare"),
+        (changes_a_method, "_Watch.wrong"),
+        (changes_a_sum, "numpy._core._methods._amax"),
+        (changes_numpy, "numpy.linalg._linalg.eigvals"),
+        (changes_random, "numpy.random.default_rng"),
+    ],
+)
+def test_what_is_changed_inside_is_put_back(answer, says_so):
+    """An answer that changes it, also from inside, is told so, and the next one is judged as before."""
+    assert says(grading.call, {"f": answer}, "f") == f"f changes {says_so}, which grading needs"
+    assert not grading._restore()
+    assert (
+        says(grading.compare, "g", 1.0, 2.0)
+        == "g: the result is wrong, by 0.5 of its largest entry"
+    )
+    assert np.linalg.eigvals(np.eye(2)).tolist() == [1, 1] and np.max([[1, 2]], axis=1) == 2
+
+
+def test_tests_on_disk_are_put_back(tmp_path, monkeypatch):
+    """An answer that edits or removes them is told so, also if it sets their time back."""
+    file = tmp_path / "tests" / "f.py"
+    file.parent.mkdir()
+    file.write_text("test")
+    monkeypatch.setattr(grading, "HERE", tmp_path)
+    monkeypatch.setattr(grading, "_restore", grading._pin())
+    before = file.stat()
+
+    def edits():
+        file.write_text("pass")
+        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    for answer in (edits, file.unlink):
+        assert says(grading.call, {"f": answer}, "f") == "f changes tests/f.py, which grading needs"
+        assert file.read_text() == "test" and not grading._restore()
+
+
+def test_other_threads_are_watched():
+    """What an answer calls in a thread counts as what it calls itself."""
+
+    def answer():
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(np.linalg.inv, np.eye(9)).exception()
+        return 1.0
+
+    assert (
+        says(grading.call, {"f": answer}, "f", largest=8)
+        == "f calls inv of numpy for a matrix of size 9"
+    )
+    assert threading.getprofile() is None
