@@ -30,6 +30,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import warnings
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -40,18 +41,29 @@ import tables
 from answers import figures, words
 
 LARGEST = 200e6  # bytes in a zip file, unpacked
+NESTED = 3  # zip files in one another
+MEMORY = 8 * 10**9  # bytes for one submission, where the system can hold it to that
 
 SETUP = "import grading\n\ngrading.guard_notebook()"
 
 # Code that has no business in an answer. A person must look at it; it costs no points by itself.
 SUSPECT = {
-    r"\bgrading\b": "grading",
-    r"\botter\b|\bChecker\b": "Otter",
-    r"\btests?[/\\]|grading-seed|results\.(json|pkl)|practice\.json": "files of the tests",
-    r"_getframe|currentframe|\bf_(back|locals|globals)\b|\binspect\b|\bgc\.|__(globals|closure)__": "frames",
-    r"setprofile|settrace|setitimer|\bsignal\b|\bctypes\b|sys\.modules": "the interpreter's hooks",
-    r"\bexec\(|\beval\(|getsource|__import__": "code made from text",
-    r"\bnp(\.linalg)?\.\w+ *=[^=]|\bsetattr\(": "replaced functions",
+    "grading": r"\bgrading\b",
+    "Otter": r"\botter\b|\bChecker\b",
+    "files of the tests": r"\btests?[/\\]|grading-seed|results\.(json|pkl)|practice\.json",
+    "files": r"\bopen\(|\b(read|write)_(text|bytes)\(|\b(listdir|scandir|walk|i?glob|iterdir)\("
+    r"|\bshutil\b|%%writefile",
+    "frames": r"_getframe|currentframe|\bf_(back|locals|globals)\b|\binspect\b|\bgc\b"
+    r"|__(globals|closure|traceback)__|\btraceback\b|\btb_frame\b|\battrgetter\b",
+    "the interpreter's hooks": r"setprofile|settrace|setitimer|\bsignal\b|\bctypes\b|sys\.modules"
+    r"|\batexit\b|\bevents\.",
+    "code made from text": r"\bexec\(|\beval\(|\bcompile\(|getsource|__import__",
+    "modules looked up by name": r"\bimportlib\b|\bpkgutil\b|\brunpy\b",
+    "the insides of objects": r"__(code|dict|class|subclasses|mro|builtins|defaults)__"
+    r"|\b(vars|globals|locals|getattr|delattr)\(|\bFunctionType\b|\bmarshal\b",
+    "threads or processes": r"\bthreading\b|\b_thread\b|\bmultiprocessing\b|concurrent\.futures"
+    r"|\basyncio\b|\bsubprocess\b|\bos\.(system|popen|fork|kill|_exit)",
+    "replaced functions": r"\b(np|numpy)(\.\w+)+ *=[^=]|\bsetattr\(",
 }
 
 
@@ -78,19 +90,25 @@ def contents(submission):
             files = {entry.filename: archive.read(entry) for entry in entries}
     else:
         files = {submission.name: submission.read_bytes()}
-    return {name: content for name, content in files.items() if not hidden(name)}
+    return {inside(name): content for name, content in files.items() if not hidden(inside(name))}
 
 
-def find(submission):
+def inside(path):
+    """Return a path of an archive as one that stays in its folder, also if it was made on Windows."""
+    parts = PurePosixPath(path.replace("\\", "/")).parts
+    return "/".join(part for part in parts if part not in ("/", ".."))
+
+
+def find(submission, nested=0):
     """Return the notebook of a submission, and the files beside it, {path: bytes}."""
     files = contents(submission)
     notebooks = [name for name in files if name.lower().endswith(".ipynb")]
     inner = [name for name in files if name.lower().endswith(".zip")]
-    if not notebooks and len(inner) == 1:  # a zip file in a folder
+    if not notebooks and len(inner) == 1 and nested < NESTED:  # a zip file in a folder
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "inner.zip"
             path.write_bytes(files[inner[0]])
-            return find(path)
+            return find(path, nested + 1)
     if not notebooks:
         raise NotGraded("there is no notebook in it")
     if len(notebooks) > 1:
@@ -99,8 +117,10 @@ def find(submission):
         )
     text = decoded(files.pop(notebooks[0]))
     try:
-        notebook = nbformat.reads(text, as_version=4)
-        nbformat.validate(notebook)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is mended, such as two cells with one name
+            notebook = nbformat.reads(text, as_version=4)
+            nbformat.validate(notebook)
     except Exception as error:
         reason = (
             str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
@@ -163,7 +183,7 @@ def suspicions(notebook, about):
             or hashlib.sha256(source.encode()).hexdigest() in about["handed out"]
         ):
             continue
-        for pattern, what in SUSPECT.items():
+        for what, pattern in SUSPECT.items():
             if re.search(pattern, source):
                 found.setdefault(what, str(number))
     return "; ".join(f"cell {number} mentions {what}" for what, number in found.items())
@@ -194,6 +214,8 @@ def grade(submission, autograder, about, seconds, seed):
         result["figures"] = figures(notebook, about)
         remarks = [f"look at: {doubt}" for doubt in [suspicions(notebook, about)] if doubt]
         remarks += [f"look at: left out {', '.join(left_out)}"] if left_out else []
+        code = [name for name in brought if name.endswith(".py")]
+        remarks += [f"look at: came with {', '.join(code)}"] if code else []
         remarks += [f"no answer found to {', '.join(missing)}"] if missing else []
         result["remark"] = "; ".join(remarks)
         tests = run(notebook, brought, autograder, about, seconds, seed)
@@ -209,6 +231,18 @@ def grade(submission, autograder, about, seconds, seed):
     return result
 
 
+# Runs Otter, with no more memory than MEMORY.
+LIMITED = f"""\
+import os, sys
+try:
+    import resource
+    resource.setrlimit(resource.RLIMIT_AS, ({MEMORY}, {MEMORY}))
+except (ImportError, ValueError, OSError):
+    pass
+os.execv(sys.executable, [sys.executable, "-m", "otter", *sys.argv[1:]])
+"""
+
+
 def run(notebook, beside, autograder, about, seconds, seed):
     """Return Otter's results for a notebook: its "tests", each with name, score, max_score and output."""
     name = notebook.metadata.get("otter", {}).get("assignment_name")
@@ -216,6 +250,8 @@ def run(notebook, beside, autograder, about, seconds, seed):
         raise NotGraded(
             f"it is a notebook of {name or 'no problem set'}, and this is {about['name']}"
         )
+    # A kernel with a name of the student's own, such as that of an environment, is not on this machine.
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
     # The guard comes first, also if its cell was deleted.
     notebook.cells.insert(0, nbformat.v4.new_code_cell(SETUP))
     with tempfile.TemporaryDirectory() as folder:
@@ -227,8 +263,8 @@ def run(notebook, beside, autograder, about, seconds, seed):
                 archive.writestr(path, content)
         command = [
             sys.executable,
-            "-m",
-            "otter",
+            "-c",
+            LIMITED,
             "run",
             str(scratch / "submission.zip"),
             "-a",
@@ -308,9 +344,22 @@ def feedback(tests, said):
 
 # ---- A class ----
 def key(path):
-    """Return a submission's name in all tables: its path, as it was typed."""
+    r"""Return a submission's name in all tables: its path, as it was typed.
+
+    What a table or a terminal cannot show, such as a line's end, stands there as \x0a.
+    """
     text = Path(os.path.normpath(path)).as_posix()
-    return os.path.abspath(text)[1:] if text.startswith(("/", "..")) else text
+    text = os.path.abspath(text)[1:] if text.startswith(("/", "..")) else text
+    text = os.fsencode(text).decode("utf-8", "backslashreplace")
+    return re.sub(r"[\x00-\x1f\x7f]", lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
+def feedback_file(output, name):
+    """Return where a submission's feedback goes; a name that is too long for a file is cut."""
+    path = output / f"{name}.txt"
+    if len(os.fsencode(path.name)) > 255:
+        path = path.with_name(f"{name[:40]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}.txt")
+    return path
 
 
 def chosen_seed(options, autograder):
@@ -377,7 +426,7 @@ def report(options, about, seed, graded, by_hand):
         sums[name] = None if "" in row else sum(row)
         whole = "" if sums[name] is None else sums[name]
         lines.append([name, *row, whole, seed, "; ".join(filter(None, doubts))])
-        text = options.output / f"{name}.txt"
+        text = feedback_file(options.output, name)
         text.parent.mkdir(parents=True, exist_ok=True)
         text.write_text(result["feedback"] + "\n", encoding="utf-8")
     header = ["submission", *about["points"], *shown, "sum", "seed", "remark"]

@@ -114,6 +114,7 @@ def planted(name, mistake, own):
         yield source
 
 
+NAMES = sorted(path.stem for path in (ROOT / "assignments").glob("[0-9]-*.md"))
 STYLES = sorted(path.name for path in (ROOT / "tests" / "course" / "styles").iterdir())
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -51,9 +52,45 @@ def zipped(files):
     return buffer.getvalue()
 
 
-def styled():
+def styled(style="loops"):
     """Return a notebook with right answers in another style."""
-    return instructor(**direct.styles(NAME))
+    return instructor(**direct.styles(NAME, style))
+
+
+def posing(before, body="return 0.0"):
+    """Return a notebook whose answers are all wrong, and do this before."""
+    answers = {name: f"def {name}(*given, **more):\n    {body}" for name in FULL}
+    return at(4, before, mended(notebook("student", NAME), answers))
+
+
+def about_it(content, **metadata):
+    """Return a notebook with other metadata."""
+    return {**content, "metadata": content["metadata"] | metadata}
+
+
+def without(content, word):
+    """Return a notebook without the cells in which a word stands."""
+    cells = [cell for cell in content["cells"] if word not in "".join(cell["source"])]
+    return {**content, "cells": cells}
+
+
+def older(content):
+    """Return a notebook in the format of 2011."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return nbformat.convert(nbformat.reads(json.dumps(content), 4), 3)
+
+
+def everyday():
+    """Return a notebook with cells as students have them, some of which fail."""
+    content = instructor()
+    content["cells"][3:3] = [code_cell(source) for source in EVERYDAY]
+    return content
+
+
+def alike(content):
+    """Return a notebook all cells of which have one name."""
+    return {**content, "cells": [{**cell, "id": "same"} for cell in content["cells"]]}
 
 
 def wrong():
@@ -82,18 +119,80 @@ def unrest(W, r, x, f):
     import grading
     vars(grading)["compare"] = vars(grading)["numbers"] = lambda *given, **more: 1.0
     return 1.0"""
-CHEAT = "\n".join(
-    [
-        "import grading",
-        "grading.fresh = lambda times: []",
-        "grading.sizes = lambda *s: []",
-        "grading.call = lambda *a, **k: 1",
-    ]
-    + [f"def {name}(*given, **more): return 0" for name in FULL]
-)
-READER = "\n".join(
-    f"def {name}(*given, **more): return open('tests/{name}.py').read" for name in FULL
-)
+CHEAT = """\
+import grading
+grading.fresh = lambda times: []
+grading.sizes = lambda *s: []
+grading.call = lambda *a, **k: 1"""
+READER = "import sys\n    return open(f'tests/{sys._getframe().f_code.co_name}.py').read"
+# The same, where no name is changed, or no text shows what is.
+CODE = """\
+import importlib
+m = importlib.import_module("gra" + "ding")
+for name in ("fail", "compare", "verdicts", "numbers", "flags", "parts"):
+    getattr(m, name).__code__ = (lambda *given, **more: 1.0).__code__
+m._Watch.look = lambda *given: None"""
+OTTER = """\
+import importlib
+t = importlib.import_module("ot" + "ter.test_files.exception_test")
+t.test_case.call_func = lambda self, env: None"""
+CHECKED = OTTER + "\nfor name in " + repr([*FULL]) + ":\n    grader.check(name)  # and never again"
+NUMPY = """\
+import numpy
+class Nothing:
+    uniform = standard_normal = lambda self, *given, size=None: numpy.zeros(size or given[-1])
+numpy.random.default_rng = lambda *given: Nothing()
+numpy.allclose = numpy.array_equal = lambda *given, **more: True
+numpy._core._methods._amax = lambda *given, **more: 0.0
+numpy.linalg.eigvals._implementation.__code__ = (lambda *given: 0.0).__code__"""
+EDITS = """\
+import os, re
+for folder, _, names in os.walk("."):
+    for name in names:
+        if folder.endswith("ests") and name.endswith(".py"):
+            path = os.path.join(folder, name)
+            text = open(path).read()
+            open(path, "w").write(re.sub(r"(def test_\\w+\\(env\\):)", r"\\1\\n    return", text))"""
+EDITS_LATER = "    ".join(EDITS.splitlines(keepends=True)) + "\n    return 0.0"
+FORGED = """\
+import json, os
+forged = {"score": 80, "tests": [{"name": "velocity", "score": 8, "max_score": 8}]}
+print(json.dumps(forged))
+print("DeadKernelError")
+os.makedirs("results", exist_ok=True)
+for path in ("results.json", "results/results.json", "../results/results.json"):
+    try:
+        json.dump(forged, open(path, "w"))
+    except OSError:
+        pass"""
+SPINS = """\
+import threading
+def spin():
+    while True:
+        pass
+threading.Thread(target=spin, daemon=True).start()"""
+SUBCLASS = """\
+class Right(np.ndarray):
+    def __eq__(self, other): return True
+    def __sub__(self, other): return np.zeros(self.shape)
+    __rsub__ = __sub__
+    def __array_function__(self, *given): return True
+    def __array_ufunc__(self, *given, **more): return 0.0
+def jacobian(W, g, tau): return np.zeros((len(g), len(g))).view(Right)"""
+# What students' notebooks have in them besides answers.
+EVERYDAY = [
+    "!pip install --no-index there-is-no-such-thing",
+    "from google.colab import drive\ndrive.mount('/content/drive')",
+    "%matplotlib widget",
+    "%load_ext autoreload\n%autoreload 2",
+    "%%time\nlater = 2",
+    "%%bash\nls",
+    "await nothing",
+    "import matplotlib\nmatplotlib.use('TkAgg')",
+    "%config InlineBackend.figure_format = 'retina'",
+    "np.set_printoptions(precision=2)\nnp.seterr(all='raise')\nnp.seterr(all='warn')",
+    "velocity?",
+]
 ZERO = dict.fromkeys(FULL, 0)
 
 # What is handed in, {file: bytes}, where a folder is handed in whole; the points that differ from full ones,
@@ -200,7 +299,7 @@ FEW = {
         "",
     ),
     "cheats.ipynb": (
-        {"": dumped(at(4, CHEAT, notebook("student", NAME)) | {})},
+        {"": dumped(posing(CHEAT))},
         ZERO,
         "",
         "look at: cell 5 mentions grading",
@@ -208,7 +307,6 @@ FEW = {
 }
 # A dozen runs are enough for every change; these are for every week.
 MANY = {
-    "styles.ipynb": ({"": dumped(styled())}, {}, "", ""),
     "renamed copy (2).ipynb": ({"": dumped(styled())}, {}, "", ""),
     "utf16.ipynb": ({"": dumped(instructor(), "utf-16")}, {}, "", ""),
     "bom.ipynb": ({"": b"\xef\xbb\xbf" + dumped(instructor())}, {}, "", ""),
@@ -224,9 +322,9 @@ MANY = {
     "list.ipynb": ({"": b"[]"}, "not graded: list.ipynb is no whole notebook", "", ""),
     "dora": ({"text.txt": b"my answers"}, "not graded: there is no notebook in it", "", ""),
     "reads.ipynb": (
-        {"": dumped(at(4, READER, notebook("student", NAME)))},
+        {"": dumped(posing("", READER))},
         ZERO,
-        "",
+        "not <built-in method read of",
         "files of the tests",
     ),
     "agrees.ipynb": ({"": dumped(instructor(unrest=EVIL))}, {"unrest": 0}, "", ""),
@@ -273,38 +371,8 @@ MANY = {
         "response calls fpnotes.implicit.",
         "",
     ),
-    "no setup.ipynb": (
-        {
-            "": dumped(
-                {
-                    **instructor(),
-                    "cells": [
-                        c
-                        for c in instructor()["cells"]
-                        if "guard_notebook" not in "".join(c["source"])
-                    ],
-                }
-            )
-        },
-        {},
-        "",
-        "",
-    ),
-    "no checks.ipynb": (
-        {
-            "": dumped(
-                {
-                    **instructor(),
-                    "cells": [
-                        c for c in instructor()["cells"] if "grader" not in "".join(c["source"])
-                    ],
-                }
-            )
-        },
-        {},
-        "",
-        "",
-    ),
+    "no setup.ipynb": ({"": dumped(without(instructor(), "guard_notebook"))}, {}, "", ""),
+    "no checks.ipynb": ({"": dumped(without(instructor(), "grader"))}, {}, "", ""),
     "resets.ipynb": ({"": dumped(at(10**6, "%reset -f"))}, {}, "", ""),
     "asks.ipynb": ({"": dumped(at(7, "input('name? ')"))}, {}, "", ""),
     "dies in an answer.ipynb": (
@@ -353,6 +421,73 @@ MANY = {
         "unrest did not finish",
         "",
     ),
+    **{f"{style}.ipynb": ({"": dumped(styled(style))}, {}, "", "") for style in direct.STYLES},
+    "environment.ipynb": (
+        {"": dumped(about_it(instructor(), kernelspec={"name": "my-env", "display_name": "My"}))},
+        {},
+        "",
+        "",
+    ),
+    "everyday.ipynb": ({"": dumped(everyday())}, {}, "", ""),
+    "format 3.ipynb": ({"": dumped(older(instructor()))}, {}, "", ""),
+    "alike.ipynb": ({"": dumped(alike(instructor()))}, {}, "", ""),
+    "code.ipynb": ({"": dumped(posing(CODE))}, ZERO, "", "modules looked up by name"),
+    "otter.ipynb": ({"": dumped(posing(OTTER))}, ZERO, "", "modules looked up by name"),
+    "checked.ipynb": (
+        {"": dumped(without(posing(CHECKED), "\ngrader.check"))},
+        ZERO,
+        "",
+        "modules looked up by name",
+    ),
+    "random.ipynb": ({"": dumped(posing(NUMPY))}, ZERO, "", "replaced functions"),
+    "edits.ipynb": ({"": dumped(posing(EDITS))}, ZERO, "", "mentions files"),
+    "edits later.ipynb": (
+        {"": dumped(posing("", EDITS_LATER))},
+        ZERO,
+        "changes tests/",
+        "mentions files",
+    ),
+    "forged.ipynb": ({"": dumped(posing(FORGED))}, ZERO, "", "files of the tests"),
+    "spins.ipynb": ({"": dumped(at(4, SPINS))}, {}, "", "threads or processes"),
+    "subclass.ipynb": ({"": dumped(instructor(jacobian=SUBCLASS))}, {"jacobian": 0}, "", ""),
+    "leaves.ipynb": (
+        {"": dumped(at(9, "exit()"))},
+        "not graded: a cell or an answer ended Python itself",
+        "",
+        "",
+    ),
+    "hungry.ipynb": (
+        {"": dumped(at(7, "much = [bytearray(10**9) for _ in range(10**5)]"))},
+        {},
+        "",
+        "",
+    ),
+    "Matroschka.zip": (
+        {"": zipped({"a.zip": zipped({"b/c.zip": zipped({"x.ipynb": dumped(instructor())})})})},
+        {},
+        "",
+        "",
+    ),
+    "up.zip": (
+        {"": zipped({"../x.ipynb": dumped(instructor()), "../../tests/velocity.py": b""})},
+        {},
+        "",
+        "",
+    ),
+    "windows.zip": (
+        {
+            "": zipped(
+                {"a\\x.ipynb": dumped(styled()), "a\\.ipynb_checkpoints\\x-checkpoint.ipynb": b"{"}
+            )
+        },
+        {},
+        "",
+        "",
+    ),
+    "Müller, Jörg (2).ipynb": ({"": dumped(styled())}, {}, "", ""),
+    "two\nlines.ipynb": ({"": dumped(styled())}, {}, "", ""),
+    os.fsdecode(b"J\xf6rg.ipynb"): ({"": dumped(styled())}, {}, "", ""),
+    "n" * 248 + ".ipynb": ({"": dumped(styled())}, {}, "", ""),
 }
 
 
@@ -401,19 +536,22 @@ def rows(folder):
     "things",
     [
         pytest.param(FEW, id="13"),
-        pytest.param(FEW | MANY, id="40", marks=[pytest.mark.slow, pytest.mark.timeout(3600)]),
+        pytest.param(FEW | MANY, id="all", marks=[pytest.mark.slow, pytest.mark.timeout(7200)]),
     ],
 )
 def test_every_row_is_what_it_should_be(things, tmp_path):
     """One command grades the whole class: each has its points and its words, or is named with the reason."""
-    assert len(things) in (13, 40)
+    assert len(things) == 13 or len(things) >= 40
     hand_in(tmp_path, things)
     code, log = run(tmp_path, *things, **LIMITS)
     found, wrong = rows(tmp_path), []
-    assert set(found) == set(things), log
+    grade = direct.module("grade")
+    assert set(found) == {grade.key(Path(name)) for name in things}, log
     for name, (_, expected, says, remark) in things.items():
+        name = grade.key(Path(name))
         row = found[name]
-        feedback = (tmp_path / "grades" / f"{name}.txt").read_text(encoding="utf-8")
+        file = grade.feedback_file(tmp_path / "grades", name)
+        feedback = file.read_text(encoding="utf-8")
         got = {question: row[question] for question in FULL}
         if expected is None:
             expected = row["remark"] if row["sum"] == "" else {"unrest": 0}
@@ -534,3 +672,61 @@ def test_a_submission_is_known_by_its_path():
     assert key(Path("submissions/ada/1.ipynb")) == "submissions/ada/1.ipynb"
     assert key(Path("./submissions//bob.zip")) == "submissions/bob.zip"
     assert not key(Path("/tmp/ada.ipynb")).startswith("/")
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("a/../b\\x.ipynb", "a/b/x.ipynb"),
+        ("../../x.ipynb", "x.ipynb"),
+        ("/tmp/x.ipynb", "tmp/x.ipynb"),
+    ],
+)
+def test_files_of_an_archive_stay_in_its_folder(path, name):
+    """No path leads out of it."""
+    assert direct.module("grade").inside(path) == name
+
+
+def test_any_name_has_a_row_and_a_file(tmp_path):
+    """A name that no table or file can hold is written otherwise, and no two become one."""
+    grade = direct.module("grade")
+    names = [
+        os.fsdecode(name) for name in (b"J\xf6rg", b"J\xe4rg", b"a\nb", b"a b", "Jörg".encode())
+    ]
+    assert [grade.key(Path(name)) for name in names] == [
+        r"J\xf6rg",
+        r"J\xe4rg",
+        r"a\x0ab",
+        "a b",
+        "Jörg",
+    ]
+    long = ["n" * 250 + end for end in ("a", "b")]
+    files = {grade.feedback_file(tmp_path, name) for name in long}
+    assert len(files) == 2
+    for file in files:
+        file.write_text("")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import importlib",
+        "f.__code__ = g.__code__",
+        "open('x')",
+        "getattr(m, 'a' + 'b')",
+        "np.random.default_rng = None",
+        "import threading",
+        "error.__traceback__",
+    ],
+)
+def test_what_a_person_should_look_at(source):
+    """It is named with its cell, and no right answer is."""
+    suspicions, about = direct.module("grade").suspicions, {"handed out": []}
+    cells = [nbformat.v4.new_code_cell("x = 1"), nbformat.v4.new_code_cell(source)]
+    assert suspicions(nbformat.v4.new_notebook(cells=cells), about).startswith("cell 2 mentions ")
+    for name in direct.NAMES:
+        for style in direct.STYLES:
+            for right in direct.styles(name, style).values():
+                assert not suspicions(
+                    nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(right)]), about
+                )
