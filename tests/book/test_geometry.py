@@ -111,7 +111,7 @@ def test_two_forms_of_the_gradient(seed):
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("reach", [0.7, 7, 700])
 def test_the_reparameterized_rule_is_steepest_at_a_finite_distance(reach, seed):
-    """The linearized loss exceeds that at W + ΔW₂ by |∇_A J|/2ε (ε² − |K|² + |K − K*|²), at any distance ε."""
+    """The linearized loss exceeds that at W + ΔW₂ by |∇_A J|/2ε (ε² − |K|² + |K − K*|²), for any ε."""
     rng, W, _, point, error = network(seed)
     _, D_A = nabla(W, point, error)
     eps = reach * distance_to_singularity(W)
