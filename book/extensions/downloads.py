@@ -42,7 +42,7 @@ def executed(app, name):
     cache = get_cache(
         app.env.mystnb_config.execution_cache_path or folder.parent / ".jupyter_cache"
     )
-    return cache.merge_match_into_notebook(notebook)[1]
+    return cache.merge_match_into_notebook(notebook, nb_meta=("seconds",))[1]
 
 
 def page_of(app, name):

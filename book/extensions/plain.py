@@ -7,7 +7,6 @@ written as Markdown without directives and roles, cut at the cells with code.
 import html
 import re
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from urllib.parse import urljoin
 
@@ -352,6 +351,7 @@ def code(node, page, fold):
 def notebook_of(found, executed):
     """Return a notebook of these pieces, and of the cells that the page does not show, which must run too."""
     hidden = [i for i, cell in enumerate(executed.cells) if cell.cell_type == "code"]
+    seconds = dict(zip(hidden, executed.metadata.get("seconds", []), strict=False))
     cells, text, begun = [], [], set()
 
     def write():
@@ -370,7 +370,7 @@ def notebook_of(found, executed):
         while hidden and hidden[0] <= piece.index:
             index = hidden.pop(0)
             shown = index == piece.index
-            if (time := seconds(executed.cells[index])) >= LONG:
+            if (time := seconds.get(index, 0)) >= LONG:
                 cells.append(nbformat.v4.new_markdown_cell(WAIT.format(time=spoken(time))))
             cells.append(code_cell(executed.cells[index], piece if shown else None))
         if piece.caption:
@@ -383,16 +383,6 @@ def notebook_of(found, executed):
     kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
     metadata = {"kernelspec": kernel, "language_info": IPythonKernel.language_info}
     return nbformat.v4.new_notebook(cells=cells, metadata=metadata)
-
-
-def seconds(cell):
-    """Return how long a cell ran; 0 where that was not measured."""
-    times = cell.metadata.get("execution", {})
-    ends = [times.get(f"iopub.status.{state}", "") for state in ("busy", "idle")]
-    if not all(ends):
-        return 0.0
-    start, end = map(datetime.fromisoformat, ends)
-    return (end - start).total_seconds()
 
 
 def spoken(seconds):

@@ -1,12 +1,12 @@
 """The notebooks that a reader downloads from the built pages."""
 
 import ast
+import copy
 import functools
 import html
 import re
 import sys
 import tomllib
-from datetime import datetime, timedelta
 from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
@@ -15,11 +15,14 @@ import nbformat
 import pytest
 from bs4 import BeautifulSoup
 from editions import EDITIONS
+from jupyter_cache import get_cache
+from jupyter_cache.base import CacheBundleIn
 from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from plain import Code, Text, notebook_of
+from timed_jcache import timed
 
 from tests.book.notebooks import chapters
 
@@ -285,11 +288,22 @@ def test_a_page_leads_to_its_source(button):
     ],
 )
 def test_a_reader_is_told_before_a_long_cell(took, note):
-    cell = nbformat.v4.new_code_cell("1 + 1")
-    ends = {"busy": datetime(2027, 1, 1), "idle": datetime(2027, 1, 1) + timedelta(seconds=took)}
-    cell.metadata["execution"] = {f"iopub.status.{k}": f"{t.isoformat()}Z" for k, t in ends.items()}
-    found = [Text("# Title"), Code(0, fold="Solution"), Text("More.")]
-    made = notebook_of(found, nbformat.v4.new_notebook(cells=[cell])).cells
+    executed = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_markdown_cell("Text."), nbformat.v4.new_code_cell("1 + 1")],
+        metadata={"seconds": [took]},
+    )
+    found = [Text("# Title"), Code(1, fold="Solution"), Text("More.")]
+    made = notebook_of(found, executed).cells
     before = ["# Title"] if note is None else ["# Title", note]
     assert [each.source for each in made] == [*before, "1 + 1", "More."]
-    assert "execution" not in made[-2].metadata
+
+
+def test_times_do_not_make_a_chapter_another(tmp_path):
+    """The cache finds a chapter again that was run with times, and gives them back."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("print(1)")])
+    result = timed(copy.deepcopy(notebook), cwd=str(tmp_path), timeout=60, allow_errors=False)
+    cache = get_cache(tmp_path / "cache")
+    cache.cache_notebook_bundle(CacheBundleIn(result.nb, "one.ipynb"), check_validity=False)
+    found = cache.merge_match_into_notebook(notebook, nb_meta=("seconds",))[1]
+    (took,) = found.metadata["seconds"]
+    assert 0 <= took <= result.time and found.cells[0].outputs
