@@ -124,7 +124,7 @@ import grading
 grading.fresh = lambda times: []
 grading.sizes = lambda *s: []
 grading.call = lambda *a, **k: 1"""
-READER = "import sys\n    return open(f'tests/{sys._getframe().f_code.co_name}.py').read"
+READER = "return open('tests/velocity.py').read"
 # The same, where no name is changed, or no text shows what is.
 CODE = """\
 import importlib
@@ -324,7 +324,7 @@ MANY = {
     "reads.ipynb": (
         {"": dumped(posing("", READER))},
         ZERO,
-        "not <built-in method read of",
+        "velocity opens a file",
         "files of the tests",
     ),
     "agrees.ipynb": ({"": dumped(instructor(unrest=EVIL))}, {"unrest": 0}, "", ""),
