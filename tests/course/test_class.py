@@ -134,7 +134,7 @@ for name in ("fail", "compare", "verdicts", "numbers", "flags", "parts"):
 m._Watch.look = lambda *given: None"""
 OTTER = """\
 import importlib
-t = importlib.import_module("ot" + "ter.test_files.exception_test")
+t = importlib.import_module("o" + "tter.test_files.exception_test")
 t.test_case.call_func = lambda self, env: None"""
 CHECKED = OTTER + "\nfor name in " + repr([*FULL]) + ":\n    grader.check(name)  # and never again"
 NUMPY = """\
