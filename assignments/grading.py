@@ -361,6 +361,8 @@ class _Watch:
             said = _USELESS.get(function)
         except TypeError:  # a method of what has no hash
             return None
+        if frame.f_code.co_name == "_modified_open" and frame.f_back:  # what IPython calls open
+            frame = frame.f_back
         return said if frame.f_globals.get("__name__") == "__main__" else None
 
     def wrong(self, frame):

@@ -446,6 +446,13 @@ BORROWED = {
             "opens a file",
         ),
         (
+            "velocity",
+            "from IPython.core.interactiveshell import _modified_open as open\n"
+            "def velocity(W, r, x, f, tau):\n"
+            "    return open('tests/velocity.py').read",
+            "opens a file",
+        ),
+        (
             "response",
             "import fpnotes._linear\n"
             "text, names = open(fpnotes._linear.__file__).read(), {'__name__': 'mine'}\n"
