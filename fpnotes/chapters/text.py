@@ -1,8 +1,34 @@
 """Numbers that a chapter's text takes from its code."""
 
+import math
 from typing import Any
 
-__all__ = ["glue"]
+__all__ = ["at_most", "glue"]
+
+
+def at_most(value: float, decimals: int) -> float:
+    """Round up, so that what a text says is "at most" this number is.
+
+    Parameters
+    ----------
+    value : float
+        The largest there is.
+    decimals : int
+        How many the text shows.
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> at_most(1.23, 1)
+    1.3
+    >>> at_most(0.07, 2)
+    0.07
+    """
+    scale = 10**decimals
+    return math.ceil(round(value * scale, 6)) / scale  # 0.07 * 100 is a little above 7
 
 
 def glue(name: str, value: Any, display: bool = True) -> None:
