@@ -58,7 +58,7 @@ class StackCells(SphinxPostTransform):
         """Change the page's tree."""
         for table in self.document.findall(nodes.table):
             heads, rows = (
-                [list(row.findall(nodes.entry)) for part in table.findall(kind) for row in part]
+                [cells(row) for part in table.findall(kind) for row in part.findall(nodes.row)]
                 for kind in (nodes.thead, nodes.tbody)
             )
             if len(heads) != 1 or len(heads[0]) < COLUMNS or "stacked" in table["classes"]:
@@ -68,10 +68,19 @@ class StackCells(SphinxPostTransform):
             table["classes"].append("stacked")
             for row in rows:
                 for head, cell in zip(heads[0][1:], row[1:], strict=True):
-                    if head.children and cell.children:
-                        name = [child.deepcopy() for child in head[0]]
-                        inline = nodes.inline("", "", *name, nodes.Text(": "), classes=["heading"])
-                        cell[0].insert(0, inline)
+                    for name, text in zip(first(head), first(cell), strict=False):
+                        name = [*name.deepcopy().children, nodes.Text(": ")]
+                        text.insert(0, nodes.inline("", "", *name, classes=["heading"]))
+
+
+def cells(row):
+    """Return the cells of a row."""
+    return list(row.findall(nodes.entry))
+
+
+def first(cell):
+    """Return the first paragraph of a cell, in a list that is empty if the cell is."""
+    return list(cell.findall(nodes.paragraph))[:1]
 
 
 def setup(app):
