@@ -141,7 +141,8 @@ def test_every_sentence_of_the_page_is_in_its_text(chapter):
     page = BeautifulSoup((HTML / "book" / f"{chapter.stem}.html").read_text("utf-8"), "html.parser")
     article = page.select_one("article.bd-article")
     assert article is not None
-    for gone in article.select(".headerlink, .checked, .cell_output p, .toctree-wrapper, .toy"):
+    page_only = ".headerlink, .checked, .heading, .cell_output p, .toctree-wrapper, .toy"
+    for gone in article.select(page_only):
         gone.decompose()
     text = plain("\n\n".join(text_of(read(chapter))))
     for paragraph in article.select("p:not(.admonition-title)"):
