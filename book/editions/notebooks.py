@@ -117,6 +117,7 @@ def build():
     write_requirements()
     for name in ("runtime.txt", "LICENSE", "LICENSE-text"):
         shutil.copy(ROOT / name, FOLDER)
+    shutil.copytree(README.parent / "folded", FOLDER / "folded")
 
 
 if __name__ == "__main__":

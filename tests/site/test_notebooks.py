@@ -3,9 +3,12 @@
 import hashlib
 import re
 
+import nbformat
 import notebooks
 import pytest
+from bs4 import BeautifulSoup
 from lite import chapters, pins
+from nbconvert import HTMLExporter
 
 FOLDER = notebooks.FOLDER
 NAMES = [page.stem for page in chapters()]
@@ -13,8 +16,9 @@ NAMES = [page.stem for page in chapters()]
 
 def test_the_folder_stands_on_its_own():
     (wheel,) = FOLDER.glob("fpnotes-*.whl")
-    files = {"README.md", "requirements.txt", "runtime.txt", "LICENSE", "LICENSE-text", wheel.name}
-    assert {path.name for path in FOLDER.iterdir()} == files | {f"{name}.ipynb" for name in NAMES}
+    files = {"README.md", "requirements.txt", "runtime.txt", "LICENSE", "LICENSE-text", "folded"}
+    files |= {wheel.name, *(f"{name}.ipynb" for name in NAMES)}
+    assert {path.name for path in FOLDER.iterdir()} == files
     for name in NAMES:
         offered = notebooks.HTML / "_sources" / "book" / f"{name}.ipynb"
         assert (FOLDER / f"{name}.ipynb").read_bytes() == offered.read_bytes()
@@ -25,6 +29,25 @@ def test_its_readme_lists_every_chapter_and_fills_every_gap():
     assert re.findall(r"\]\(([\w-]+)\.ipynb\)", text) == NAMES
     assert re.findall(r"/blob/notebooks/([\w-]+)\.ipynb\)", text) == NAMES
     assert "{" not in text
+
+
+def test_nbconvert_folds_what_the_page_folds():
+    """Code whose cell the page folds, and outputs that it does not show; what it shows is open."""
+    exporter = HTMLExporter(template_name="folded", extra_template_basedirs=[str(FOLDER)])
+    shown, _ = exporter.from_filename(str(FOLDER / "solving.ipynb"))
+    cells = nbformat.read(FOLDER / "solving.ipynb", as_version=4).cells
+    cells = [cell for cell in cells if cell.cell_type == "code"]
+    seen = BeautifulSoup(shown, "html.parser").select(".jp-CodeCell")
+    assert len(seen) == len(cells)
+    kinds = set()
+    for one, cell in zip(seen, cells, strict=True):
+        hidden = cell.metadata.get("jupyter", {})
+        for part, what in ((".jp-InputArea", "source"), (".jp-OutputArea", "outputs")):
+            folded = hidden.get(f"{what}_hidden", False)
+            for area in one.select(part):
+                assert bool(area.find_parent("details", class_="folded")) == folded, cell.source
+                kinds.add((what, folded))
+    assert {("source", True), ("source", False), ("outputs", False)} <= kinds
 
 
 def test_what_it_installs_is_pinned_and_less_than_the_book_needs():
