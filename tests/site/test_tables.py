@@ -52,8 +52,9 @@ def test_no_row_of_headings_is_empty_beside_its_names(page):
 
 def test_each_cell_of_a_stacked_table_repeats_its_heading():
     """A phone shows the cells of a row one below the other, and their headings not at all."""
-    stacked = read(HTML / "book" / "report.html").select("table.stacked")
-    assert len(stacked) == len(read(HTML / "book" / "report.html").select("article table"))
+    page = read(HTML / "book" / "report.html")
+    stacked = page.select("table.stacked")
+    assert len(stacked) == len(page.select("article table"))
     for table in stacked:
         (names,) = headings(table)
         for row in table.select("tbody tr"):
