@@ -9,7 +9,7 @@ from fpnotes._continuation import continuation
 from fpnotes._iterations import Anderson, Newton, Relaxation, iterate
 from fpnotes._linear import Factors, solve_direct
 from fpnotes._rows import chunks, largest
-from fpnotes.activations import evaluate, linear, relu
+from fpnotes.activations import compare_gain, evaluate, linear, relu
 
 METHODS = ("auto", "relaxation", "anderson", "newton")
 # The evaluations that "auto" gives each of its methods.
@@ -111,6 +111,7 @@ class Batch:
         residual = largest(rate - self.r[part])
         self.residual[part] = np.where(np.isnan(residual), np.inf, residual)
         self.gain[part] = 1 if self.f is linear else evaluate(self.f, self.f.gain, z)
+        compare_gain(self.f, z, self.gain[part])
         return z, rate
 
     def _finite(self, part):

@@ -16,6 +16,7 @@ from autograd import elementwise_grad
 from autograd.extend import defjvp, defvjp, primitive
 
 from fpnotes._inputs import check_positive
+from fpnotes._rows import largest
 from fpnotes._types import FloatArray, Real
 
 __all__ = ["Activation", "as_activation", "linear", "powerlaw", "relu", "softplus", "tanh"]
@@ -32,7 +33,8 @@ class Activation:
     f : callable
         Elementwise map from net input z, any shape, to rate.
     gain : callable
-        Its derivative f′, elementwise.
+        Its derivative f′, elementwise. The first solve compares them, and raises ``ValueError`` where
+        gain is not the slope of f.
     made_by : tuple or str, optional
         How to find the curve again where f and gain cannot be pickled: ``(function, arguments)`` that
         make it, or its name in this module.
@@ -54,6 +56,8 @@ class Activation:
     made_by: tuple[Any, ...] | str = field(default=(), repr=False, compare=False, kw_only=True)
     # Whether f and gain return a new array at every call and leave z alone, as the curves below do.
     _fresh: bool = field(default=False, init=False, repr=False, compare=False)
+    # Whether gain has been compared with f, or was derived from it.
+    _compared: bool = field(default=False, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Check that both curves can be called."""
@@ -103,6 +107,48 @@ def evaluate(activation: Activation, curve: Callable[[Any], Any], z: FloatArray)
     return value.astype(z.dtype, copy=not activation._fresh)
 
 
+def compare_gain(activation: Activation, z: FloatArray, gain: FloatArray) -> None:
+    """Refuse a gain that is not the slope of f, as differences at some rows of the net input z tell it.
+
+    They tell it in double precision where f rises or falls evenly over their length; kinks, jumps and flat
+    stretches go unjudged. An activation is compared once.
+
+    Parameters
+    ----------
+    activation : Activation
+        The f–I curve.
+    z, gain : array, (m, N)
+        Net input, and the gains that ``activation.gain`` returned for it.
+
+    Raises
+    ------
+    ValueError
+        If a gain is off by more than a tenth.
+    """
+    if activation._compared or not z.size or z.dtype != float:
+        return
+    # Of whole rows, for a curve may have a parameter for each neuron; about 1000 numbers suffice.
+    every = -(-z.size // 1000)
+    z, gain = z[::every], gain[::every]
+    step = 1e-4 * largest(z)[:, None]
+    with onp.errstate(all="ignore"):  # a neighbour of z may lie where f has no value
+        rate = evaluate(activation, activation, z)
+        slopes = [
+            (evaluate(activation, activation, z + k * step) - rate) / (k * step)
+            for k in (-10, -1, 1, 10)
+        ]
+        slope, spread = onp.mean(slopes, axis=0), onp.ptp(slopes, axis=0)
+        even = (spread < 0.1 * abs(slope)) & (abs(slope) * step > 1e-13 * abs(rate))
+        wrong = even & onp.isfinite(gain) & (abs(gain - slope) > 0.1 * abs(slope))
+    if wrong.any():
+        i = tuple(onp.argwhere(wrong)[0])
+        raise ValueError(
+            f"gain of activation {activation.name!r} must be the slope of f, which is about {slope[i]:.3g} "
+            f"at z = {z[i]:.3g}, not {gain[i]:.3g}"
+        )
+    object.__setattr__(activation, "_compared", True)
+
+
 def _curve(name, f, gain, made_by=None):
     """Pair f with its derivative, and teach autograd that this is its derivative.
 
@@ -114,6 +160,7 @@ def _curve(name, f, gain, made_by=None):
     defjvp(f, lambda tangent, ans, z: tangent * gain(z))
     curve = Activation(name, f, gain, made_by=made_by or name)
     object.__setattr__(curve, "_fresh", True)
+    object.__setattr__(curve, "_compared", True)
     return curve
 
 
@@ -207,7 +254,9 @@ def as_activation(activation: Curve) -> Activation:
     if callable(activation):
         name = getattr(activation, "__name__", "activation")
         gain, made_by = elementwise_grad(activation), (as_activation, (activation,))
-        return Activation(name, activation, gain, made_by=made_by)
+        curve = Activation(name, activation, gain, made_by=made_by)
+        object.__setattr__(curve, "_compared", True)
+        return curve
     raise TypeError(
         "activation must be a name, an Activation, or an elementwise function written with "
         f"autograd.numpy, not {activation!r}"

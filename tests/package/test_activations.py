@@ -23,7 +23,15 @@ def swish(z):
 CURVES = {**NAMED, "powerlaw 1": fp.powerlaw(1), "powerlaw 3.5, 0.2": fp.powerlaw(3.5, 0.2)}
 CURVES["swish"] = as_activation(swish)
 SMOOTH = {name: f for name, f in CURVES.items() if name not in ("relu", "powerlaw 1")}
+LADDER = onp.linspace(0.5, 2, 20, dtype=onp.float32)  # of slopes, one for each neuron
 z = onp.concatenate([onp.linspace(-4, 4, 30), [-1e-3, 1e-3]])  # 0, a kink of some, lies between
+
+
+def small(scale, dtype):
+    """Return the weights of a network of 20 neurons and 70 inputs of size ``scale``."""
+    rng = onp.random.default_rng(0)
+    W, x = rng.standard_normal((20, 20)) / 12, scale * rng.standard_normal((70, 20))
+    return W.astype(dtype), x.astype(dtype)
 
 
 @pytest.mark.parametrize("f", CURVES.values(), ids=CURVES)
@@ -152,3 +160,53 @@ class TestWhatAUsersFunctionReturns:
     def test_wider_numbers_are_brought_back_to_float32(self):
         f = as_activation(lambda z: z * onp.float64(2))
         assert evaluate(f, f, onp.ones(3, onp.float32)).dtype == onp.float32
+
+
+@pytest.mark.parametrize("dtype", [float, onp.float32])
+@pytest.mark.parametrize("scale", [1e-6, 1, 1e3])
+@pytest.mark.parametrize(
+    ("f", "gain"),
+    [
+        (lambda z: np.tanh(2 * z) / 2, lambda z: 1 - np.tanh(2 * z) ** 2),
+        (lambda z: z / (1 + abs(z)), lambda z: 1 / (1 + abs(z)) ** 2),
+        (lambda z: np.maximum(z, 0), lambda z: (z >= 0).astype(z.dtype)),  # 1 at the kink
+        (lambda z: np.tanh(LADDER * z), lambda z: LADDER * (1 - np.tanh(LADDER * z) ** 2)),
+    ],
+    ids=["steep", "rational", "kinked", "one per neuron"],
+)
+def test_a_right_gain_is_taken_in_any_unit(f, gain, scale, dtype):
+    W, x = small(scale, dtype)
+    assert fp.solve(W, x, fp.Activation("mine", f, gain)).converged.all()
+
+
+@pytest.mark.parametrize(
+    ("f", "gain"),
+    [
+        (np.tanh, lambda z: 1 - z**2),  # of r, not of z
+        (lambda z: np.tanh(2 * z), lambda z: 1 - np.tanh(2 * z) ** 2),  # without the factor 2
+        (lambda z: np.maximum(z, 0), lambda z: 1 / (1 + np.exp(-z))),  # of another curve
+        (np.sin, lambda z: -np.cos(z)),
+    ],
+    ids=["of the rate", "a factor", "another curve", "a sign"],
+)
+def test_a_gain_that_is_not_the_slope_is_refused(f, gain):
+    with pytest.raises(
+        ValueError, match="^gain of activation 'mine' must be the slope of f, which is"
+    ):
+        fp.solve(*small(1, float), fp.Activation("mine", f, gain))
+
+
+def test_a_curve_and_its_gain_are_compared_once():
+    calls = []
+
+    def f(z):
+        calls.append(z)
+        return np.tanh(z)
+
+    curve = fp.Activation("mine", f, lambda z: 1 - np.tanh(z) ** 2)
+    counts = []
+    for _ in range(3):
+        calls.clear()
+        fp.solve(*small(1, float), curve)
+        counts.append(len(calls))
+    assert counts[0] > counts[1] == counts[2]
