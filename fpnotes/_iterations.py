@@ -21,8 +21,10 @@ from fpnotes._rows import largest
 class Relaxation:
     """r ← r + αF, with one damping α per sample, halved whenever that sample's residual stops falling.
 
-    Undamped, the iteration diverges along an eigenvalue of GW below −1 although the network is stable;
-    with α < 2/(1 − eigenvalue) it converges (book: thm-damped).
+    Undamped, the iteration diverges along an eigenvalue of GW below −1 although the network is stable; with
+    α small enough it converges from near any stable fixed point (book: thm-damped). Where a residual rises
+    for a while before it falls, halvings follow each other and the way is slow: ``"auto"`` then goes on by
+    another.
     """
 
     patience = 6

@@ -354,7 +354,7 @@ def natural(
 ) -> FloatArray:
     """Return the natural gradient's update −ηB ∇_A J Σ⁻¹B, with Σ the second moment of the inputs.
 
-    This is steepest descent under the Fisher metric of r ~ N(Ax, σ²I); for white inputs it is ΔW₃ with
+    This is steepest descent under the Fisher metric of y ~ N(Ax, σ²I); for white inputs it is ΔW₃ with
     another η. Source: Amari 1998; book: eq-natural.
 
     Parameters
