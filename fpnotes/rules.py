@@ -121,7 +121,7 @@ def reparameterized(W: ArrayLike, point: FixedPoint, error: ArrayLike, lr: Real)
     Parameters
     ----------
     W, point, error, lr
-        As in :func:`gradient`. The network must be linear, possibly with gains.
+        As in :func:`gradient`. The network must be linear where it rests: r = Gz, with one G for all samples.
 
     Returns
     -------
@@ -132,7 +132,7 @@ def reparameterized(W: ArrayLike, point: FixedPoint, error: ArrayLike, lr: Real)
     SingularityError
         When the step lands on a singular A, which no W has; the message says which η are safe.
     ValueError
-        When the network is not linear: then A is not one matrix.
+        When it is not: then A is not one matrix.
     ConvergenceError, FloatingPointError, TypeError
         As :func:`gradient`.
 
