@@ -444,7 +444,7 @@ MANY = {
     "edits later.ipynb": (
         {"": dumped(posing("", EDITS_LATER))},
         ZERO,
-        "changes tests/",
+        "opens a file",
         "mentions files",
     ),
     "forged.ipynb": ({"": dumped(posing(FORGED))}, ZERO, "", "files of the tests"),
