@@ -53,7 +53,7 @@ def fixed_point(
         arrays, whose gain JAX finds. Arrays that the function closes over get their gradients.
     rule : {"gradient", "linearized", "linearized_without_gains", "without_transport", "jacobian_free"}
         What W gets as its gradient: the gradient, or minus that rule's update in :mod:`fpnotes.rules` at η
-        = 1, in which any optimizer then descends. A rule says nothing of x, nor of what f closes over: they
+        = 1, which any optimizer takes for it. A rule says nothing of x, nor of what f closes over: they
         get the gradient under every rule, and its adjoint equation is solved where JAX asks for it.
     r0 : (..., N) array_like, optional
         Where to start, by default at rest. It decides which of several fixed points is found, and has no

@@ -56,7 +56,7 @@ def fixed_point(
         module, get their gradients.
     rule : {"gradient", "linearized", "linearized_without_gains", "without_transport", "jacobian_free"}
         What W gets as its gradient: the gradient, or minus that rule's update in :mod:`fpnotes.rules` at η
-        = 1, in which any optimizer then descends. A rule says nothing of x, nor of what f holds: they get
+        = 1, which any optimizer takes for it. A rule says nothing of x, nor of what f holds: they get
         the gradient under every rule, and its adjoint equation is solved where one of them requires it.
     r0 : (..., N) tensor, optional
         Where to start, by default at rest. It decides which of several fixed points is found, and has no
