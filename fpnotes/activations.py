@@ -111,7 +111,7 @@ def compare_gain(activation: Activation, z: FloatArray, gain: FloatArray) -> Non
     """Refuse a gain that is not the slope of f, as differences at some rows of the net input z tell it.
 
     They tell it in double precision where f rises or falls evenly over their length; kinks, jumps and flat
-    stretches go unjudged. An activation is compared once.
+    stretches go unjudged. Once something could be judged, an activation is not compared again.
 
     Parameters
     ----------
@@ -146,7 +146,8 @@ def compare_gain(activation: Activation, z: FloatArray, gain: FloatArray) -> Non
             f"gain of activation {activation.name!r} must be the slope of f, which is about {slope[i]:.3g} "
             f"at z = {z[i]:.3g}, not {gain[i]:.3g}"
         )
-    object.__setattr__(activation, "_compared", True)
+    if even.any():
+        object.__setattr__(activation, "_compared", True)
 
 
 def _curve(name, f, gain, made_by=None):

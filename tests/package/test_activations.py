@@ -210,3 +210,11 @@ def test_a_curve_and_its_gain_are_compared_once():
         fp.solve(*small(1, float), curve)
         counts.append(len(calls))
     assert counts[0] > counts[1] == counts[2]
+
+
+def test_a_solve_in_which_nothing_could_be_judged_is_no_comparison():
+    curve = fp.Activation("mine", np.tanh, lambda z: 1 - z**2)
+    W, x = small(1, float)
+    assert fp.solve(W, 0 * x, curve).converged.all()
+    with pytest.raises(ValueError, match="^gain of activation 'mine' must be the slope of f"):
+        fp.solve(W, x, curve)
