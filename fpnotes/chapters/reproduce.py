@@ -29,7 +29,7 @@ from fpnotes._extras import needs
 from fpnotes._inputs import check_count, check_positive, check_rows, check_square_matrix
 from fpnotes._paths import check_folder, check_path
 from fpnotes._types import ArrayLike, FloatArray
-from fpnotes.activations import Curve, as_activation, evaluate
+from fpnotes.activations import Curve, as_activation, evaluate, tanh
 from fpnotes.network import RateNetwork, spectral_abscissa
 from fpnotes.rules import gradient, linearized, linearized_without_gains
 from fpnotes.solvers import FixedPoint, solve
@@ -140,17 +140,23 @@ def unrolled(
     dW : (N, N) array
     """
     f, n = as_activation(activation), len(W)
-    x, q = point.x.reshape(-1, n), np.array(error, W.dtype).reshape(-1, n)
-    states = np.zeros((steps + 1, *x.shape), W.dtype)
-    gains = np.empty_like(states[1:])
-    for k in range(steps):
-        z = states[k] @ W.T + x
-        gains[k] = evaluate(f, f.gain, z)
-        states[k + 1] = states[k] + dt * (evaluate(f, f.f, z) - states[k])
-    for k in reversed(range(steps)):
-        gains[k] *= dt * q
-        q = (1 - dt) * q + gains[k] @ W
-    return -lr * (gains.reshape(-1, n).T @ states[:-1].reshape(-1, n))
+    inputs, errors = point.x.reshape(-1, n), np.asarray(error, W.dtype).reshape(-1, n)
+    blocks = 1 + len(inputs) // 64  # few samples in each: their states stay near the processor
+    nabla = np.zeros_like(W)
+    for x, q in zip(np.array_split(inputs, blocks), np.array_split(errors, blocks), strict=True):
+        states = np.zeros((steps + 1, *x.shape), W.dtype)
+        gains = np.empty_like(states[1:])
+        for k in range(steps):
+            z = states[k] @ W.T + x
+            rate = evaluate(f, f.f, z)
+            # Of tanh the rate gives the gain, which spares half of the dearest part.
+            gains[k] = gain_of_rate(rate) if f is tanh else evaluate(f, f.gain, z)
+            states[k + 1] = states[k] + dt * (rate - states[k])
+        for k in reversed(range(steps)):
+            gains[k] *= dt * q
+            q = (1 - dt) * q + gains[k] @ W
+        nabla += gains.reshape(-1, n).T @ states[:-1].reshape(-1, n)
+    return -lr * nabla
 
 
 def settling_times(

@@ -96,6 +96,19 @@ def test_unrolled_keeps_single_precision_and_is_the_gradient_of_a_settled_networ
     np.testing.assert_allclose(step, gradient(W, state, error, 1.0), rtol=2e-3, atol=2e-4)
 
 
+@pytest.mark.parametrize("curve", ["tanh", "softplus"])
+def test_unrolled_of_a_batch_is_the_sum_over_its_samples(curve):
+    W, _ = network(0, scale=0.5)
+    x, error = np.random.default_rng(1).standard_normal((2, 150, len(W)))
+
+    def step(x, error):
+        state = euler(W, x, curve, steps=30)
+        return unrolled(W, state, error, 0.1, activation=curve, steps=30)
+
+    alone = [step(*sample) for sample in zip(x, error, strict=True)]
+    np.testing.assert_allclose(step(x, error), np.sum(alone, axis=0), rtol=1e-10, atol=1e-12)
+
+
 def test_euler_refuses_gains_of_another_shape():
     with pytest.raises(
         ValueError, match=r"^gain must return one gain per rate, \(5, 4\), not \(4,\)"
