@@ -46,7 +46,7 @@ from fpnotes.rules import (
 from fpnotes.solvers import FixedPoint, solve
 from fpnotes.sweeps import sweep
 from fpnotes.tasks import Task, mean_squared_error
-from fpnotes.training import History
+from fpnotes.training import History, train
 
 N, M = 40, 60
 SEEDS = range(5)
@@ -263,12 +263,16 @@ class Contestant:
         solves = history.recorded["products"]
         return np.cumsum(solves) + self.own * np.arange(len(solves))
 
+    def within(self, history: History) -> int:
+        """Return the step at which a run's last loss within the budget was measured."""
+        return int(np.flatnonzero(self.spent(history) <= BUDGET)[-1])
+
     def loss(self, history: History) -> float:
         """Return the loss that a run reaches within the budget, over that at the start; ∞ if it diverges."""
-        cost = self.spent(history)
-        if history.diverged_at is not None and cost[-1] <= BUDGET:
+        last = self.within(history)
+        if history.diverged_at is not None and last == len(self.spent(history)) - 1:
             return np.inf
-        return history.loss[: len(cost)][cost <= BUDGET][-1] / history.loss[0]
+        return history.loss[last] / history.loss[0]
 
     def curve(self, history: History) -> FloatArray:
         """Return the last loss measured within each of the parts of the budget, over that at the start."""
@@ -303,14 +307,13 @@ def compare(out: Any, *, workers: int = 2) -> None:
                 return {rate: [contestant.loss(run) for run in histories[rate]] for rate in rates}
 
             tried, best = best_rate(losses)
+            ends = executor.map(partial(at_end, contestant, best), SEEDS, histories[best])
+            ends = {(best, seed): end for seed, end in zip(SEEDS, ends, strict=True)}
+            unmeasured = {"settling": np.nan, "abscissa": np.nan}
             for rate, seed in itertools.product(sorted(tried), SEEDS):
-                history, row = histories[rate][seed], {**contestant.row, "seed": seed}
-                end = {"settling": np.nan, "abscissa": np.nan}
-                if rate == best:
-                    end |= at_end(contestant, seed, history)
-                runs.append(
-                    {**row, "rate": rate, "best": rate == best, "loss": tried[rate][seed], **end}
-                )
+                row = {**contestant.row, "seed": seed, "rate": rate, "best": rate == best}
+                end = ends.get((rate, seed), unmeasured)
+                runs.append({**row, "loss": tried[rate][seed], **end})
             ways = np.array([contestant.curve(history) for history in histories[best]])
             low, median, high = ways.min(axis=0), np.median(ways, axis=0), ways.max(axis=0)
             curves += [
@@ -330,16 +333,22 @@ def contestants() -> list[Any]:
     ]
 
 
-def at_end(contestant: Contestant, seed: int, history: History) -> Any:
-    """Return how long the trained network takes to settle, and its largest spectral abscissa.
+def at_end(contestant: Contestant, lr: float, seed: int, history: History) -> Any:
+    """Return how long a run's network takes to settle, and its largest spectral abscissa.
 
-    The first is the median over every third sample of the time, in τ, after which it stays within 1 % of its
-    fixed point.
+    The network is that of the last loss within the budget, which the same steps lead to again. The first is
+    the median over every third sample of the time, in τ, after which it stays within 1 % of its fixed point,
+    infinite where none is found; the second is taken over the fixed points that are found.
     """
-    task = contestant.task(seed)
-    point = solve(history.W, task.x, on_failure="ignore")
-    times = settling_times(history.W, point[::3], task.activation)
-    return {"settling": np.median(times), "abscissa": point.spectral_abscissa.max()}
+    task, last = contestant.task(seed), contestant.within(history)
+    again = train(task, contestant.rule, lr, last, progress=False)
+    if not np.isclose(again.loss[last], history.loss[last], rtol=1e-6):
+        raise RuntimeError(f"{contestant.row} took other steps when they were taken again")
+    point = solve(again.W, task.x, on_failure="ignore")
+    some = point[::3]
+    times = np.where(some.converged, settling_times(again.W, some, task.activation), np.inf)
+    abscissa = point.spectral_abscissa[point.converged].max(initial=-np.inf)
+    return {"settling": np.median(times), "abscissa": abscissa}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

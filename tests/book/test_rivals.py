@@ -340,6 +340,23 @@ def test_a_run_of_the_table_can_be_made_again():
     assert contestant.loss(history) == pytest.approx(loss, rel=1e-3)
 
 
+def test_the_end_of_a_run_is_that_of_its_budget(monkeypatch):
+    """Steps beyond the budget change nothing, and where no fixed point is found nothing settles."""
+    rule, own = rivals.methods(False)["jacobian_free"]
+    contestant = Contestant(False, 0.5, "jacobian_free", rule, own)
+    count = partial(rivals.products, nudged=False)
+    monkeypatch.setattr(rivals, "BUDGET", 100)
+    run = partial(train, contestant.task(0), rule, 0.5, progress=False, record=count)
+    long, last = run(40), contestant.within(run(40))
+    assert 0 < last < 39 and contestant.loss(long) == long.loss[last] / long.loss[0]
+    end = rivals.at_end(contestant, 0.5, 0, long)
+    assert end == rivals.at_end(contestant, 0.5, 0, run(last + 1))
+    W = train(contestant.task(0), rule, 0.5, last, progress=False).W
+    assert end["abscissa"] == solve(W, contestant.task(0).x).spectral_abscissa.max()
+    monkeypatch.setattr(rivals, "solve", partial(solve, method="relaxation", max_steps=2))
+    assert rivals.at_end(contestant, 0.5, 0, long) == {"settling": np.inf, "abscissa": -np.inf}
+
+
 @pytest.mark.parametrize("best", [0.01, 0.4, 30])
 def test_rates_go_on_until_the_best_lies_inside(best):
     def losses(rates):
