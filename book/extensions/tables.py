@@ -2,19 +2,40 @@
 
 pandas writes the names of an index into a row of their own, below those of the columns, in which all other
 cells are empty; they move up. A table of sentences in many columns is a list of cells on a phone, each
-under its heading: the headings are in the page, and the style sheet shows them there alone.
+under its heading: the headings are in the page, and the style sheet shows them there alone. A number such
+as 1e-06 is not broken at its hyphen.
 """
+
+import re
 
 from bs4 import BeautifulSoup
 from docutils import nodes
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
 COLUMNS, SENTENCE = 4, 40  # a table of so many columns, with a cell of so many letters, is stacked
+POWER = re.compile(r"([\d.]+e-\d+)")
 
 
-def merge(html):
-    """Return the HTML with a row of names moved up into the row above it."""
+def tidy(html):
+    """Return the HTML of a cell's output with its tables as a reader needs them."""
     soup = BeautifulSoup(html, "html.parser")
+    merge(soup)
+    keep_whole(soup)
+    return str(soup)
+
+
+def keep_whole(soup):
+    """Wrap each number with a negative exponent that stands among words, for the style sheet to keep."""
+    for cell in soup.select("table.dataframe :is(td, th)"):
+        for text in cell.find_all(string=POWER):
+            parts = POWER.split(text)
+            for i, number in enumerate(parts[1::2]):
+                parts[2 * i + 1] = soup.new_tag("span", attrs={"class": "whole"}, string=number)
+            text.replace_with(*parts)
+
+
+def merge(soup):
+    """Move a row of names up into the row above it."""
     for table in soup.select("table.dataframe"):
         rows = table.select("thead > tr")
         cells = [row.find_all(["th", "td"]) for row in rows[-2:]]
@@ -30,10 +51,9 @@ def merge(html):
             cell["class"] = "name"
             cell.string = name.get_text(strip=True) or (of_columns and f"{of_columns}:")
         rows[-1].decompose()
-    return str(soup)
 
 
-class MergeHeadings(SphinxPostTransform):
+class TidyTables(SphinxPostTransform):
     """Do so in every output of a cell."""
 
     default_priority = 700
@@ -44,8 +64,7 @@ class MergeHeadings(SphinxPostTransform):
         for raw in list(self.document.findall(nodes.raw)):
             text = raw.astext()
             if 'class="dataframe"' in text:
-                merged = merge(text)
-                raw.replace_self(nodes.raw("", merged, format=raw["format"]))
+                raw.replace_self(nodes.raw("", tidy(text), format=raw["format"]))
 
 
 class StackCells(SphinxPostTransform):
@@ -85,6 +104,6 @@ def first(cell):
 
 def setup(app):
     """Announce the transforms to Sphinx."""
-    app.add_post_transform(MergeHeadings)
+    app.add_post_transform(TidyTables)
     app.add_post_transform(StackCells)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

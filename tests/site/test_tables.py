@@ -21,25 +21,35 @@ def headings(html):
 
 def test_the_names_of_an_index_join_the_row_above():
     frame = pd.DataFrame({"rule": ["a", "b"], "rate": [1, 2], "loss": [3, 4]})
-    assert headings(tables.merge(frame.to_html())) == [["", "rule", "rate", "loss"]]
+    assert headings(tables.tidy(frame.to_html())) == [["", "rule", "rate", "loss"]]
     one, two = frame.set_index("rule"), frame.set_index(["rule", "rate"])
     assert len(headings(one.to_html())) == 2
-    assert headings(tables.merge(one.to_html())) == [["rule", "rate", "loss"]]
-    assert headings(tables.merge(two.to_html())) == [["rule", "rate", "loss"]]
-    names = BeautifulSoup(tables.merge(two.to_html()), "html.parser").select("th.name")
+    assert headings(tables.tidy(one.to_html())) == [["rule", "rate", "loss"]]
+    assert headings(tables.tidy(two.to_html())) == [["rule", "rate", "loss"]]
+    names = BeautifulSoup(tables.tidy(two.to_html()), "html.parser").select("th.name")
     assert [name.get_text() for name in names] == ["rule", "rate"]  # aligned as what they head
 
 
 def test_the_name_of_all_columns_leads_to_them():
     frame = pd.DataFrame([[1, 2]], index=pd.Index(["a"], name=""), columns=[100, 300])
     frame.columns.name = "steps"
-    assert headings(tables.merge(frame.to_html())) == [["steps:", "100", "300"]]
+    assert headings(tables.tidy(frame.to_html())) == [["steps:", "100", "300"]]
 
 
 def test_two_rows_of_columns_stay():
     columns = pd.MultiIndex.from_product([["one", "two"], ["x", "y"]])
     frame = pd.DataFrame([[1, 2, 3, 4]], columns=columns, index=["a"])
-    assert headings(tables.merge(frame.to_html())) == headings(frame.to_html())
+    assert headings(tables.tidy(frame.to_html())) == headings(frame.to_html())
+
+
+def test_a_number_is_not_broken_at_its_hyphen():
+    cell = "1.6e-02 (1.5e-02 to 3e+01, at 2-3)"
+    frame = pd.DataFrame({"loss": [cell, "7"]}, index=["1e-3", "b"])
+    soup = BeautifulSoup(tables.tidy(frame.to_html()), "html.parser")
+    assert [span.get_text() for span in soup.select("span.whole")] == ["1e-3", "1.6e-02", "1.5e-02"]
+    assert [td.get_text() for td in soup.select("td")] == [cell, "7"]
+    style = (HTML.parents[1] / "book" / "assets" / "style" / "book.css").read_text("utf-8")
+    assert ".whole { white-space: nowrap; }" in style
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
