@@ -149,7 +149,7 @@ def unrolled(
         for k in range(steps):
             z = states[k] @ W.T + x
             rate = evaluate(f, f.f, z)
-            # Of tanh the rate gives the gain, which spares half of the dearest part.
+            # The gain of tanh follows from the rate, which spares a second evaluation.
             gains[k] = gain_of_rate(rate) if f is tanh else evaluate(f, f.gain, z)
             states[k + 1] = states[k] + dt * (rate - states[k])
         for k in reversed(range(steps)):
