@@ -101,12 +101,14 @@ def test_unrolled_of_a_batch_is_the_sum_over_its_samples(curve):
     W, _ = network(0, scale=0.5)
     x, error = np.random.default_rng(1).standard_normal((2, 150, len(W)))
 
-    def step(x, error):
-        state = euler(W, x, curve, steps=30)
+    def step(x, error, *, keep):
+        state = euler(W, x, curve, steps=30, keep=keep)
         return unrolled(W, state, error, 0.1, activation=curve, steps=30)
 
-    alone = [step(*sample) for sample in zip(x, error, strict=True)]
-    np.testing.assert_allclose(step(x, error), np.sum(alone, axis=0), rtol=1e-10, atol=1e-12)
+    whole = step(x, error, keep=True)
+    np.testing.assert_array_equal(whole, step(x, error, keep=False))
+    alone = [step(*sample, keep=True) for sample in zip(x, error, strict=True)]
+    np.testing.assert_allclose(whole, np.sum(alone, axis=0), rtol=1e-10, atol=1e-12)
 
 
 def test_euler_refuses_gains_of_another_shape():
