@@ -5,7 +5,7 @@ does to A gives the distance d(W, W′) = ‖A(W) − A(W′)‖_F. Since dA = A
 is ⟨U, V⟩_W = ⟨A U A, A V A⟩_F (book: eq-inner-product). A is a global flat coordinate, so
 geodesics are straight lines in A, and every formula below is exact.
 
-:class:`Euclidean` and :class:`Reparameterized` have the same methods, so that a chapter can swap them.
+:class:`Euclidean` and :class:`Reparameterized` share a metric's methods, so that a chapter can swap them.
 Tangent vectors U and V may be stacks, (..., N, N). All is written with ``autograd.numpy`` and can be
 differentiated.
 """
