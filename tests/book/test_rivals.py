@@ -338,6 +338,8 @@ def test_a_run_of_the_table_can_be_made_again():
     history = train(contestant.task(0), rule, rate, 112, progress=False, record=count)
     assert contestant.spent(history)[-1] > rivals.BUDGET
     assert contestant.loss(history) == pytest.approx(loss, rel=1e-3)
+    end = rivals.at_end(contestant, rate, 0, history)
+    assert end == pytest.approx({name: row[name] for name in end}, rel=1e-3)
 
 
 def test_the_end_of_a_run_is_that_of_its_budget(monkeypatch):
