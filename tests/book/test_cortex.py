@@ -115,6 +115,15 @@ def test_many_neurons(seed):
     assert min(found.values()) > 20
 
 
+@pytest.mark.checks("thm-cortex-many")
+def test_an_eigenvalue_of_exactly_1_is_excluded():
+    """Of the eigenvalues 2 and 1 one is greater than 1, and the inhibitory neuron does not answer."""
+    W = np.array([[1.5, 0.5, -3.0], [0.5, 1.5, -2.0], [2.0, 3.0, -1.0]])
+    assert np.linalg.eigvals(W).real.max() < 1
+    np.testing.assert_allclose(np.sort(np.linalg.eigvals(W[:2, :2]).real), [1, 2])
+    assert np.linalg.inv(np.eye(3) - W)[2, 2] == pytest.approx(0, abs=1e-12)
+
+
 @pytest.mark.checks("eq-dale")
 @pytest.mark.parametrize("seed", SEEDS)
 def test_dale(seed):
