@@ -22,7 +22,13 @@ from fpnotes.chapters.rivals import (
     penalized,
     symmetrized,
 )
-from fpnotes.rules import jacobian_free, linearized, truncated, without_transport
+from fpnotes.rules import (
+    jacobian_free,
+    linearized,
+    linearized_without_gains,
+    truncated,
+    without_transport,
+)
 from fpnotes.tasks import Task, mean_squared_error
 from fpnotes.training import train
 
@@ -325,6 +331,28 @@ def test_a_symmetrized_step_is_symmetric_and_nearest():
     np.testing.assert_allclose(step, step.T)
     V = np.random.default_rng(0).standard_normal(W.shape)
     assert np.sum((whole - step) * (V + V.T)) == pytest.approx(0, abs=1e-12)
+
+
+def test_projected_terms_of_the_linearized_rule_descend_and_those_without_gains_need_not():
+    """For W = Wᵀ the slope along the projected ΔW₃ is −‖K S Kᵀ‖², K = I − GW and S the projected gradient."""
+    rng = np.random.default_rng(0)
+    climbs = 0
+    for _ in range(100):
+        W = rng.standard_normal((2, 2)) * rng.uniform(0.2, 1.2)
+        W = (W + W.T) / 2
+        batch = solve(W, 2 * rng.standard_normal((20, 2)), on_failure="ignore")
+        batch = batch[batch.converged & (batch.spectral_abscissa < 1)]
+        for j, error in enumerate(rng.standard_normal((len(batch.r), 1, 2))):
+            point = batch[j : j + 1]
+            S = -projected(W, point, error)
+            slope, variant = (
+                np.sum(symmetrized(W, point, error, 1.0, rule=rule) * S)
+                for rule in (linearized, linearized_without_gains)
+            )
+            K = np.eye(2) - point.gain[0][:, None] * W
+            assert slope == pytest.approx(-np.sum((K @ S @ K.T) ** 2), rel=1e-6, abs=1e-12)
+            climbs += variant > 1e-9
+    assert climbs > 0
 
 
 def test_a_run_of_the_table_can_be_made_again():
