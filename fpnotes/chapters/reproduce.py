@@ -243,7 +243,7 @@ PROTOCOLS: dict[str, tuple[Rates, dict[str, Any]]] = {
     "exact": (RATES, {"record": watch}),
     "euler": (RATES, {"record": watch_euler, "solve": scripts_euler}),
     "unrolled": (
-        {unrolled: RATES[gradient][-2:]},  # the rates at which the published formula's loss jumps
+        {unrolled: RATES[gradient]},
         {"record": watch_euler, "solve": partial(scripts_euler, keep=True)},
     ),
 }
