@@ -152,9 +152,9 @@ def unrolled(
     f, n = as_activation(activation), len(W)
     if "_kept" not in vars(point):
         point = euler(W, point.x, f, steps=steps, dt=dt, keep=True)
+    kept = vars(point)["_kept"]
+    steps, kept = len(kept), kept.reshape(len(kept), -1, n)
     inputs, errors = point.x.reshape(-1, n), np.asarray(error, W.dtype).reshape(-1, n)
-    steps = len(vars(point)["_kept"])
-    kept = vars(point)["_kept"].reshape(steps, -1, n)
     nabla = np.zeros_like(W)
     for start in range(0, len(inputs), 64):  # few samples: their states stay near the processor
         part = slice(start, start + 64)
@@ -321,7 +321,8 @@ def mnist(
             )
             if len(histories) < len(seeds) * sum(map(len, rates.values())):
                 raise KeyboardInterrupt
-            find = scripts_euler if "solve" in options else solve  # which keeps no way there
+            # Ten thousand images are too many to keep each step of.
+            find = scripts_euler if "solve" in options else solve
             weights = [history.W for history in histories.values()]
             by_seed = [seed for _, _, seed in histories]
             tests = executor.map(partial(_final_test, task, find), by_seed, weights)
