@@ -46,8 +46,11 @@ def there(need):
 
 
 def missing(path):
-    """Return why the tests in a file cannot run here, None where they can."""
-    name = path.relative_to(ROOT / "tests").as_posix()
+    """Return why the tests in a file cannot run here, None where they can or are none of ours."""
+    tests = ROOT / "tests"
+    if not path.is_relative_to(tests):
+        return None
+    name = path.relative_to(tests).as_posix()
     found = [NEEDS[key] for key in (name, name.rpartition("/")[0]) if key in NEEDS]
     lacks = [need for needs, _ in found for need in needs if not there(need)]
     return f"needs {', '.join(dict.fromkeys(lacks))}: run {found[0][1]}" if lacks else None
