@@ -1,5 +1,7 @@
 """What both modules ask of their arguments, and the words with which they refuse."""
 
+from contextlib import contextmanager
+
 import numpy as np
 
 from fpnotes._certificate import tolerance
@@ -55,6 +57,19 @@ def check_activation(activation, arrays):
         raise TypeError(
             f"activation must be a name or an elementwise function of {arrays}, not {activation!r}"
         )
+
+
+@contextmanager
+def raised_by_curve(arrays, library):
+    """Note, on an error raised in this context, that it is of an f–I curve, and what that must be."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(
+            f"raised by activation, which must be an elementwise function of {arrays} that {library} can "
+            "differentiate"
+        )
+        raise
 
 
 def check_options(tol, max_steps, dtype):

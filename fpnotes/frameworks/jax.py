@@ -108,7 +108,8 @@ def fixed_point(
     f, held = activation, ()
     if not isinstance(activation, str):
         # What f closes over becomes an argument, without which JAX would not differentiate in it.
-        closed, held = jax.closure_convert(activation, rows)
+        with _inputs.raised_by_curve("arrays", "JAX"):
+            closed, held = jax.closure_convert(activation, rows)
         f = closed if held else activation
     r = _fixed_point((f, tol, max_steps, rule), W, rows, tuple(held), r0)
     return r.reshape(x.shape)

@@ -213,14 +213,17 @@ def _curve(activation):
         return named_curve(torch, activation)
 
     def f(z):
-        rate = activation(z)
+        with _inputs.raised_by_curve("tensors", "PyTorch"):
+            rate = activation(z)
         _inputs.check_elementwise(z, rate)
         return rate
 
     def gain(z):
         with torch.enable_grad():
             z = z.detach().requires_grad_()
-            (slope,) = torch.autograd.grad(f(z).sum(), z)
+            total = f(z).sum()
+            with _inputs.raised_by_curve("tensors", "PyTorch"):
+                (slope,) = torch.autograd.grad(total, z)
         return slope
 
     return f, gain

@@ -49,6 +49,7 @@ WRONG = {
             r"elementwise: given net input of shape \(5, 2\) it returned shape \(\)",
         ),
         (jnp.float32, TypeError, "return the dtype it is given, float64, not float32"),
+        (np.tanh, TypeError, "raised by activation.* of arrays that JAX can differentiate"),
     ],
     "rule": [
         ("reparameterized", ValueError, "its update is not η times one"),

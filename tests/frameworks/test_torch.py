@@ -1,6 +1,7 @@
 """The fixed point in PyTorch, beside the package's own."""
 
 import doctest
+import math
 import re
 from pathlib import Path
 
@@ -63,6 +64,8 @@ WRONG = {
             TypeError,
             "return the dtype it is given, torch.float32, not torch.float64",
         ),
+        (math.tanh, ValueError, "raised by activation.* of tensors that PyTorch can differentiate"),
+        (lambda z: torch.tanh(z.detach()), RuntimeError, "raised by activation"),
     ],
     "rule": [
         ("reparameterized", ValueError, "its update is not η times one"),

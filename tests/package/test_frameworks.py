@@ -16,6 +16,7 @@ from fpnotes.frameworks._inputs import (
     check_shapes,
     not_converged,
     not_solvable,
+    raised_by_curve,
 )
 from fpnotes.frameworks._solver import Library, factorized, find, named_curve, resolvent
 from fpnotes.rules import FACTORS
@@ -195,6 +196,13 @@ def test_a_curve_returns_an_array_like_its_net_input():
         check_elementwise(z, z.sum(1))
     with pytest.raises(TypeError, match="the dtype it is given, float64, not float32"):
         check_elementwise(z, z.astype("float32"))
+
+
+def test_an_error_of_a_curve_names_the_argument():
+    with pytest.raises(KeyError) as caught, raised_by_curve("tensors", "PyTorch"):
+        raise KeyError("its own")
+    (note,) = caught.value.__notes__
+    assert note.startswith("raised by activation, which must be an elementwise function of tensors")
 
 
 def test_options_are_those_of_solve():
