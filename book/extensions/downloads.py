@@ -21,8 +21,14 @@ if find_spec("fpnotes") is None:
 """
 NOTE = """\
 *This is [a page of {title}]({address}). The numbers in its text are those that its code gave when the book
-was built. {runtime}Solutions, and some of the code, are folded; a click opens them.*"""
-TIME = "Running all of it took {time} then. "
+was built.{runtime}{folded}*"""
+TIME = " Running all of it took {time} then."
+FOLDED = {  # by whether text is folded, and whether code is
+    (True, True): " Solutions, and some of the code, are folded; a click opens them.",
+    (True, False): " Solutions are folded; a click opens them.",
+    (False, True): " Some of the code is folded; a click opens it.",
+    (False, False): "",
+}
 
 
 def introduced(notebook, note, install):
@@ -33,6 +39,13 @@ def introduced(notebook, note, install):
         cell.metadata["tags"] = ["how-to-run"]
     notebook.cells[:0] = first
     return notebook
+
+
+def folded(notebook):
+    """Say what of a notebook is folded."""
+    text = any("<details>" in cell.source for cell in notebook.cells)
+    code = any(cell.metadata.get("jupyter", {}).get("source_hidden") for cell in notebook.cells)
+    return FOLDED[text, code]
 
 
 def executed(app, name):
@@ -60,11 +73,11 @@ def convert(app, doctree, name):
     data = NbMetadataCollector.get_exec_data(app.env, name) or {}
     runtime = TIME.format(time=spoken(data["runtime"])) if data.get("runtime") else ""
     title = app.config.html_title or app.config.project
-    note = NOTE.format(title=title, address=page.address, runtime=runtime)
     install = INSTALL.format(repository=app.config.html_theme_options["repository_url"])
     found = [piece for piece in pieces(doctree, page) if piece != Text("")]
-    notebook = introduced(notebook_of(found, executed(app, name)), note, install)
-    vars(app).setdefault("plain_notebooks", {})[name] = notebook
+    notebook = notebook_of(found, executed(app, name))
+    note = NOTE.format(title=title, address=page.address, runtime=runtime, folded=folded(notebook))
+    vars(app).setdefault("plain_notebooks", {})[name] = introduced(notebook, note, install)
 
 
 def write(app, exception):

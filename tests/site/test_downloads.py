@@ -87,6 +87,17 @@ def test_code_that_the_page_folds_is_folded(chapter):
 
 
 @every_chapter
+def test_its_first_cell_says_what_is_folded(chapter):
+    notebook = read(chapter)
+    code = any(cell.metadata.get("jupyter", {}).get("source_hidden") for cell in own(notebook))
+    text = any("<summary>" in text for text in text_of(notebook))
+    said = notebook.cells[0].source
+    assert ("code" in said.partition("built.")[2]) == code
+    assert ("Solutions" in said) == text
+    assert ("folded" in said) == (code or text)
+
+
+@every_chapter
 def test_outputs_are_kept_in_forms_that_show_before_a_notebook_is_trusted(chapter):
     kinds = [
         kind
