@@ -20,6 +20,7 @@ The code that students submit runs as you: for people you do not know, use Grade
 """
 
 import argparse
+import ast
 import csv
 import hashlib
 import importlib.util
@@ -51,20 +52,25 @@ SUSPECT = {
     "grading": r"\bgrading\b",
     "Otter": r"\botter\b|\bChecker\b",
     "files of the tests": r"\btests?[/\\]|grading-seed|results\.(json|pkl)|practice\.json",
-    "files": r"\bopen\(|\b(read|write)_(text|bytes)\(|\b(listdir|scandir|walk|i?glob|iterdir)\("
-    r"|\bshutil\b|%%writefile",
+    "files": r"\bopen\(|\b(read|write)_(text|bytes)\(|\b(listdir|scandir|i?glob|iterdir)\("
+    r"|\bos\.walk\b|\bshutil\b|\blinecache\b|%%writefile",
     "frames": r"_getframe|currentframe|\bf_(back|locals|globals)\b|\binspect\b|\bgc\b"
     r"|__(globals|closure|traceback)__|\btraceback\b|\btb_frame\b|\battrgetter\b",
     "the interpreter's hooks": r"setprofile|settrace|setitimer|\bsignal\b|\bctypes\b|sys\.modules"
     r"|\batexit\b|\bevents\.",
-    "code made from text": r"\bexec\(|\beval\(|\bcompile\(|getsource|__import__",
+    "code made from text": r"\bexec\(|\beval\(|\bcompile\(|getsource|__import__"
+    r"|\brun_(cell|code)|\bsafe_(exec|run)|\buser_ns\b|%(run|macro|rerun)\b",
+    "what checks returned": r"\bupdate_score\b|\btest_case(s|_results)\b|\bOut\b(?! *=)|(?<![\w.])_+\d*\.\w",
     "modules looked up by name": r"\bimportlib\b|\bpkgutil\b|\brunpy\b",
     "the insides of objects": r"__(code|dict|class|subclasses|mro|builtins|defaults)__"
     r"|\b(vars|globals|locals|getattr|delattr)\(|\bFunctionType\b|\bmarshal\b",
     "threads or processes": r"\bthreading\b|\b_thread\b|\bmultiprocessing\b|concurrent\.futures"
-    r"|\basyncio\b|\bsubprocess\b|\bos\.(system|popen|fork|kill|_exit)",
-    "replaced functions": r"\b(np|numpy)(\.\w+)+ *=[^=]|\bsetattr\(",
+    r"|\basyncio\b|\bsubprocess\b|\bpopen\b|\bos\.(system|fork|kill|_exit|exec|spawn|posix_spawn)"
+    r"|\bfrom +os +import\b|\bpty\b|\bget_ipython\(\)\.(system|getoutput)|%(sx|system)\b"
+    r"|(?m:^[ \t]*([\w, ]+= *)?!(?!=|\s*(pip3?|uv|conda|mamba) ))",
+    "replaced functions": r"\bsetattr\(",
 }
+IMPORTS = re.compile(r"\bimport +(\([^)]*\)|[^\n;#(]+)")
 
 
 class NotGraded(Exception):
@@ -176,6 +182,8 @@ def usable(beside):
 def suspicions(notebook, about):
     """Return what in the student's own cells a person should look at, as one sentence, or ''."""
     found = {}
+    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    names = imported("\n".join(code)) | {"np", "numpy"}
     for number, cell in enumerate(notebook.cells, 1):
         source = cell.source.strip()
         if (
@@ -186,7 +194,31 @@ def suspicions(notebook, about):
         for what, pattern in SUSPECT.items():
             if re.search(pattern, source):
                 found.setdefault(what, str(number))
+        if replaces(source, names):
+            found.setdefault("replaced functions", str(number))
     return "; ".join(f"cell {number} mentions {what}" for what, number in found.items())
+
+
+def imported(source):
+    """Return the names that a notebook has from imports."""
+    parts = re.sub(r"[()]", "", ",".join(IMPORTS.findall(source))).split(",")
+    return {part.split()[-1].split(".")[0] for part in parts if part.strip()}
+
+
+def replaces(source, names):
+    """Return whether a cell sets an attribute of what was imported, such as ``np.abs = max``."""
+    try:
+        tree = ast.parse(re.sub(r"^[%!].*", "", source, flags=re.M))
+    except (SyntaxError, ValueError):  # no Python alone: look at its lines
+        found = re.findall(r"(?<![\w.])(\w+)(?:\.\w+)+ *=[^=]", source)
+        return not names.isdisjoint(found)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
+            while isinstance(node, ast.Attribute):
+                node = node.value
+            if isinstance(node, ast.Name) and node.id in names:
+                return True
+    return False
 
 
 # ---- Grading one ----

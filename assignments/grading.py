@@ -33,6 +33,7 @@ import sys
 import threading
 import time
 import types
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -247,6 +248,8 @@ _used = {}  # seconds that it has used, in all its calls since this cell began
 _too_slow = {}  # what its author is told
 _limits = []  # those in force, from the outermost in
 TICK = 0.1
+# A cell that was stopped has this long to end; a second exception while the first is shown would end Python.
+AGAIN = 3.0
 
 
 class _Limit:
@@ -257,8 +260,9 @@ class _Limit:
     the time in which a process does not compute are taken for the machine's.
     """
 
-    def __init__(self, seconds):
+    def __init__(self, seconds, again):
         self.seconds, self.rang, self.over = seconds, False, False
+        self.next, self.again = seconds, again
         self.began, self.ran = time.monotonic(), time.process_time()
         self.queued = _queued()
 
@@ -282,12 +286,12 @@ def _queued():
     return queued / 1e9 if ran else None  # some sandboxes have the file, and only zeros in it
 
 
-def _push(seconds):
-    """Begin a limit: _OutOfTime is raised when it is over, unless it is ended before.
+def _push(seconds, again=TICK):
+    """Begin a limit: _OutOfTime is raised when it is over, and again after so long, until it is ended.
 
     Windows has no such alarms: there a student has the interrupt button, and grading happens elsewhere.
     """
-    limit = _Limit(seconds)
+    limit = _Limit(seconds, again)
     if hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread():
         _limits.append(limit)
         signal.signal(signal.SIGALRM, _tick)
@@ -306,8 +310,8 @@ def _pop(limit):
 
 def _tick(signum, frame):
     for limit in _limits:
-        if limit.used() > limit.seconds and not limit.over:
-            limit.rang = True
+        if limit.used() > limit.next and not limit.over:
+            limit.rang, limit.next = True, limit.used() + limit.again
             raise _OutOfTime("this takes too long: does the loop end?")
 
 
@@ -315,10 +319,22 @@ def _tick(signum, frame):
 # These only multiply or measure, whatever the size.
 _HARMLESS = frozenset(
     "norm multi_dot matrix_power matmul outer tensordot trace det matrix_transpose diagonal vecdot "
-    "vector_norm matrix_norm cross".split()
+    "vector_norm matrix_norm cross aslinearoperator issymmetric ishermitian bandwidth".split()
 )
 
 
+# What starts another process, whoever calls it. Nothing watches over what an answer computes there.
+_STARTS = frozenset(
+    function
+    for module, names in {
+        "os": "system fork forkpty posix_spawn posix_spawnp execv execve",
+        "_posixsubprocess": "fork_exec",
+        "_winapi": "CreateProcess",
+    }.items()
+    if importlib.util.find_spec(module)
+    for name in names.split()
+    if (function := getattr(importlib.import_module(module), name, None))
+)
 # What an answer itself has no use for. Modules that it calls may need these.
 _USELESS = {
     open: "opens a file: an answer gets all it needs as arguments",
@@ -359,6 +375,8 @@ class _Watch:
         """Return what is wrong with calling this function of Python's own from this frame, or None."""
         try:
             said = _USELESS.get(function)
+            if function in _STARTS:
+                return "starts another process: an answer is computed in this one"
         except TypeError:  # a method of what has no hash
             return None
         if frame.f_code.co_name == "_modified_open" and frame.f_back:  # what IPython calls open
@@ -431,6 +449,8 @@ def guard_notebook():
     shell._grading_guards = True
     folder, restore, cells = Path.cwd(), _restore, []
     seconds = CELL_SECONDS
+    if "otter.execute" in sys.modules:
+        sys.modules["otter.execute"].Checker._test_files = _Results(_results())
 
     def start(info=None):
         restore()
@@ -438,7 +458,7 @@ def guard_notebook():
         # Checks have limits of their own, one for each call.
         if not CHECKS.fullmatch(getattr(info, "raw_cell", "")):
             results = _results()
-            cells.append((_push(seconds), results, len(results)))
+            cells.append((_push(seconds, AGAIN), results, len(results)))
 
     def stop(result=None):
         nonlocal seconds
@@ -467,11 +487,19 @@ def _results():
     return checker.get_results() if checker else []
 
 
-# Modules that grading runs through.
-_NEEDED = frozenset(
-    "builtins inspect json pickle re time numpy numpy.linalg numpy.linalg._linalg numpy.random "
-    "numpy._core._methods numpy._core.fromnumeric numpy._core.numeric".split()
-)
+class _Results(list):
+    """Results of checks, which the notebook does not hold: it is given others, and may change those."""
+
+    def append(self, result):
+        super().append(deepcopy(result))
+
+
+# Modules, and packages with all that is in them, that grading runs through.
+_NEEDED = frozenset("builtins copy inspect json pickle re time".split())
+_PACKAGES = "otter", "numpy", "fpnotes"
+# Packages whose classes, too, tests lean on, and what Python itself adds to a class.
+_CLASSES = __name__, "otter", "fpnotes"
+_ADDED = frozenset(("__slotnames__", "__annotations__"))
 # Names among the builtins that a notebook changes itself.
 _OF_THE_NOTEBOOK = set("exit quit input print display get_ipython".split())
 # How a function may be changed while it stays the same object.
@@ -481,12 +509,16 @@ _INSIDES = "__code__", "__defaults__", "__kwdefaults__"
 def _pin():
     """Return a function that puts back what tests need, and returns the names of what had been changed."""
     this = sys.modules[__name__]
+    if _FOUND:
+        importlib.import_module("fpnotes")  # before a notebook can change it
     modules = [
         module
-        for name, module in sys.modules.items()
-        if name in _NEEDED or _within(name, ("otter",))
+        for name, module in [*sys.modules.items()]
+        if isinstance(module, types.ModuleType)
+        and (name in _NEEDED or _within(name, _PACKAGES))
+        and not _within(name, ("fpnotes.chapters",))
     ]
-    names, insides = [], {}
+    names, insides, classes = [], {}, {}
     for module in dict.fromkeys([this, *modules]):
         for name, value in [*vars(module).items()]:
             plain = module is this and isinstance(value, (int, float, frozenset, re.Pattern))
@@ -496,7 +528,8 @@ def _pin():
                 names.append((vars(module), module, name, value))
             if module in (this, builtins) or not isinstance(value, type):
                 insides[id(value)] = value
-            if isinstance(value, type) and value.__module__.startswith((__name__, "otter")):
+            if isinstance(value, type) and _within(value.__module__, _CLASSES):
+                classes[value] = {*vars(value)}
                 for key, part in vars(value).items():
                     part = getattr(part, "__func__", getattr(part, "fget", part))
                     if type(part) is types.FunctionType:
@@ -522,6 +555,10 @@ def _pin():
             if getattr(function, key) is not value:
                 setattr(function, key, value)
                 changed.append(f"{function.__module__}.{function.__name__}")
+        for owner, known in classes.items():
+            for name in vars(owner).keys() - known - _ADDED:
+                delattr(owner, name)
+                changed.append(f"{owner.__name__}.{name}")
         if sys.modules.get(this.__name__) is not this:
             sys.modules[this.__name__] = this
             changed.append(this.__name__)
@@ -589,7 +626,10 @@ def compare(name, got, want, *, slips=None, factors=None, rtol=1e-6, inverse=Fal
             fail(f"{name}: {sentence}")
     factor = _factor(got, want, rtol)
     if factor is not None:
-        fail(f"{name}: the result is off by a factor of {factor:.4g}")
+        shown = f"{factor:.4g}"
+        if abs(float(shown)) == 1:
+            shown = f"{factor:.9f}".rstrip("0")
+        fail(f"{name}: the result is off by a factor of {shown}")
     square = want.ndim == 2 and want.shape[0] == want.shape[1] > 1
     if square and _near(got - want, (got - want)[0, 0] * np.eye(len(want)), rtol):
         fail(f"{name}: the result is off by a multiple of the identity matrix")

@@ -63,6 +63,16 @@ def posing(before, body="return 0.0"):
     return at(4, before, mended(notebook("student", NAME), answers))
 
 
+def after_checks(content, source):
+    """Return a notebook with a cell of code after each check."""
+    cells = []
+    for cell in content["cells"]:
+        cells.append(cell)
+        if "".join(cell["source"]).startswith("grader.check("):
+            cells.append({**code_cell(source), "id": f"after-{len(cells)}"})
+    return {**content, "cells": cells}
+
+
 def about_it(content, **metadata):
     """Return a notebook with other metadata."""
     return {**content, "metadata": content["metadata"] | metadata}
@@ -154,6 +164,33 @@ for folder, _, names in os.walk("."):
             text = open(path).read()
             open(path, "w").write(re.sub(r"(def test_\\w+\\(env\\):)", r"\\1\\n    return", text))"""
 EDITS_LATER = "    ".join(EDITS.splitlines(keepends=True)) + "\n    return 0.0"
+# The package, from which tests take what is right, and a part of NumPy under another name.
+STILL = """\
+import fpnotes
+import fpnotes.network as network
+from numpy._core import einsumfunc as sums
+from types import SimpleNamespace
+def nothing(W, x, curve="tanh", **more):
+    x = np.zeros_like(x)
+    return SimpleNamespace(r=x, gain=x)
+fpnotes.solve = nothing
+network.RateNetwork.velocity = lambda self, r, x: 0 * r
+sums.c_einsum = lambda *given, **more: 0.0"""
+RESULTS = """\
+for result in (_, *Out.values()):
+    try:
+        result.update_score(result.possible)
+        for each in result.test_case_results:
+            each.passed = True
+        type(result).score = type(result).possible
+    except AttributeError:
+        pass"""
+SHOWN = """\
+import sys
+def show(result):
+    result.update_score(result.possible)
+sys.displayhook = show
+get_ipython().display_formatter.format = lambda result, *given, **more: (show(result), ({}, {}))[1]"""
 FORGED = """\
 import json, os
 forged = {"score": 80, "tests": [{"name": "velocity", "score": 8, "max_score": 8}]}
@@ -447,6 +484,31 @@ MANY = {
         "opens a file",
         "mentions files",
     ),
+    "results.ipynb": (
+        {"": dumped(after_checks(posing(""), RESULTS))},
+        ZERO,
+        "",
+        "what checks returned",
+    ),
+    "shown.ipynb": ({"": dumped(posing(SHOWN))}, ZERO, "", "what checks returned"),
+    "still.ipynb": (
+        {
+            "": dumped(
+                at(
+                    4,
+                    STILL,
+                    instructor(
+                        velocity="def velocity(W, r, x, f, tau):\n    return (f(x) - r) / tau",
+                        jacobian="def jacobian(W, g, tau):\n    return 0 * W",
+                        response="def response(W, g):\n    return 0 * W",
+                    ),
+                )
+            )
+        },
+        {"velocity": 0, "jacobian": 0, "response": 0},
+        "",
+        "replaced functions",
+    ),
     "forged.ipynb": ({"": dumped(posing(FORGED))}, ZERO, "", "files of the tests"),
     "spins.ipynb": ({"": dumped(at(4, SPINS))}, {}, "", "threads or processes"),
     "subclass.ipynb": ({"": dumped(instructor(jacobian=SUBCLASS))}, {"jacobian": 0}, "", ""),
@@ -717,6 +779,17 @@ def test_any_name_has_a_row_and_a_file(tmp_path):
         "np.random.default_rng = None",
         "import threading",
         "error.__traceback__",
+        "import fpnotes\nfpnotes.solve = print",
+        "from numpy._core import (\n    einsumfunc as sums,\n)\nsums.c_einsum = print",
+        "%matplotlib inline\nimport numpy as np\nif True:\n    np.abs, x = print, 1",
+        "_.update_score(8)",
+        "for result in Out.values():\n    print(result)",
+        "_12.passed = True",
+        "from os import popen",
+        "said = !cat notes.txt",
+        "def f():\n    !python other.py",
+        "get_ipython().run_cell(text)",
+        "%run other.py",
     ],
 )
 def test_what_a_person_should_look_at(source):
@@ -730,3 +803,21 @@ def test_what_a_person_should_look_at(source):
                 assert not suspicions(
                     nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(right)]), about
                 )
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def walk(mu):\n    yield from mu\n\n\nwalk([1])",
+        "import numpy as np\ndef f(W: np.ndarray = None):\n    return np.pi == 3",
+        "import matplotlib.pyplot as plt\nplt.rcParams['lines.linewidth'] = 2",
+        "!pip install jupyterlab",
+        "for _, x in [(1, 2)]:\n    print(x)",
+        "value, _ = 1, 2\nOut = value != 2",
+    ],
+)
+def test_what_nobody_has_to_look_at(source):
+    """Everyday code is not named."""
+    cells = [nbformat.v4.new_code_cell(source)]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    assert not direct.module("grade").suspicions(notebook, {"handed out": []})

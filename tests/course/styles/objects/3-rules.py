@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse.linalg import aslinearoperator
 
 
 @dataclass(frozen=True)
@@ -54,12 +55,12 @@ def linearized_step(W, dA, lr):
 
 
 def linearized_batch(W, r, g, e, lr):
-    change = np.zeros(W.shape)
+    change, weights = np.zeros(W.shape), aslinearoperator(W)
     for rates, gains, errors in zip(r, g, e):
-        G, one = np.diag(gains), np.identity(len(rates))
-        gap = one - G @ W
-        left = (one - W @ G) @ G @ errors
-        right = gap.T @ gap @ rates
+        left = gains * errors
+        left = left - weights.matvec(gains * left)
+        right = rates - gains * weights.matvec(rates)
+        right = right - weights.rmatvec(gains * right)
         change = change - lr * left.reshape(-1, 1) * right.reshape(1, -1)
     return change
 
