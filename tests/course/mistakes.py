@@ -26,6 +26,14 @@ MISTAKES = {
         Mistake("velocity", " / tau", "", 8, "off by a factor of tau: too large"),
         Mistake("velocity", "(f(r", "(np.tanh(r", 8, "you used tanh in its place"),
         Mistake("unrest", " / len(r)", "", 6, "it is a sum; divide by m"),
+        Mistake(
+            "unrest",
+            "len(r)",
+            "len(W)",
+            6,
+            "divide by m, not by N",
+            also="it is a sum; divide by m",
+        ),
         Mistake("unrest", "r @ W.T", "r @ W", 6, "the transpose is missing"),
         Mistake("unrest", "f(r", "np.tanh(r", 6, "you used tanh in its place"),
         Mistake(
@@ -152,6 +160,14 @@ MISTAKES = {
         Mistake("readout_error", "(r @ C.T - y)", "(y - r @ C.T)", 8, "the sign is wrong"),
         Mistake("readout_error", "@ C\n", "@ C.T\n", 8, "transposed on the way back"),
         Mistake("readout_error", "2 / len(r)", "1 / len(r)", 8, "the factor 2 is missing"),
+        Mistake(
+            "readout_error",
+            "len(r)",
+            "(len(r) + 1e-4)",
+            8,
+            "off by a factor of 0.99998",
+            hidden=True,
+        ),
         Mistake("adjoint", ".transpose(0, 2, 1)", "", 14, "the transpose is missing"),
         Mistake("adjoint", "g[:, :, None]", "g[:, None, :]", 14, "(G W)^T is W^T G"),
         Mistake(
@@ -183,6 +199,7 @@ MISTAKES = {
             "changed its argument W in place",
         ),
         Mistake("descend", "- lr * ", "- ", 10, "the learning rate has no effect"),
+        Mistake("descend", "np.array(path)", "np.array(path, np.float32)", 4, "as in float32"),
         Mistake("poles", "1 / real", "real", 10, "the reciprocals of these"),
         Mistake("poles", "np.eye(len(W)) - W", "W", 10, "the inverse of W, not of I - W"),
         Mistake("poles", "1 / real", "-1 / real", 10, "the sign is wrong"),
@@ -231,6 +248,13 @@ MISTAKES = {
         ),
         Mistake("linearized_step", "@ dA @ B", "@ dA @ B.T", 8, "a transpose too many"),
         Mistake("linearized_step", "-lr", "lr", 8, "the sign is wrong"),
+        Mistake(
+            "linearized_step",
+            "-lr * B @ dA @ B",
+            "-lr * B @ dA @ B - lr**2 * B @ dA @ B @ dA @ B",
+            8,
+            "the first order alone was asked for",
+        ),
         Mistake("linearized_step", "np.eye(len(W))", "np.eye(5)", 8, "raised ValueError"),
         Mistake(
             "linearized_step",
@@ -530,6 +554,26 @@ BORROWED = {
             "inner",
             "import fpnotes\ninner = fpnotes.Reparameterized().inner",
             "calls fpnotes.geometry.inner",
+        ),
+        (
+            "inner",
+            "import json, sys\n"
+            "from os import popen\n"
+            "def inner(W, U, V):\n"
+            "    code = 'import fpnotes, numpy as np\\n'\n"
+            "    code += 'print(fpnotes.Reparameterized().inner(*map(np.array, %s)))'\n"
+            "    given = json.dumps([W.tolist(), U.tolist(), V.tolist()])\n"
+            "    return float(popen(f'{sys.executable} -c \"{code % given}\"').read())",
+            "starts another process",
+        ),
+        (
+            "inner",
+            "from multiprocessing import get_context\n"
+            "import fpnotes\n"
+            "def inner(W, U, V):\n"
+            "    with get_context('fork').Pool(1) as pool:\n"
+            "        return pool.apply(fpnotes.Reparameterized().inner, (W, U, V))",
+            "starts another process",
         ),
     ],
     "4-comparison": [
