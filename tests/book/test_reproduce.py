@@ -2,12 +2,14 @@
 
 import csv
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from concurrent import futures
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,8 @@ from fpnotes.rules import gradient, linearized
 from fpnotes.solvers import solve
 from fpnotes.tasks import Digits
 from fpnotes.training import History, train
+
+ROOT = Path(__file__).parents[2]
 
 # ---- 500 Euler steps ----
 
@@ -629,6 +633,27 @@ def test_the_tables_that_come_with_the_package_hold_every_run(protocol, count):
         command, how = table.attrs["made"]
         assert command.startswith("python -m fpnotes.chapters.reproduce mnist ")
         assert "commit" in how
+
+
+@pytest.mark.skipif(not ROOT.joinpath(".git").exists(), reason="needs the history of the project")
+def test_tables_name_commits_that_the_history_has():
+    """A commit that was rewritten later tells nobody which code made a table."""
+    git = partial(subprocess.run, cwd=ROOT, capture_output=True, text=True)
+    if git(["git", "rev-parse", "--is-shallow-repository"]).stdout.strip() == "true":
+        pytest.skip("needs the whole history of the project: git fetch --unshallow")
+    named = {}
+    for path in sorted(ROOT.glob("fpnotes/chapters/tables/*.csv")):
+        lines = [line for line in path.read_text("utf-8").splitlines() if line.startswith("#")]
+        if not any("github.com" in line for line in lines):  # a commit of the authors' repository
+            words = re.findall(r"\b[0-9a-f]{7,40}\b", " ".join(lines))
+            named[path.stem] = [word for word in words if not word.isdecimal()]
+    assert {"mnist-euler-runs", "best-runs", "rivals-runs"} <= {
+        name for name in named if named[name]
+    }
+    for name, commits in named.items():
+        for commit in commits:
+            found = git(["git", "merge-base", "--is-ancestor", commit, "HEAD"])
+            assert found.returncode == 0, (name, commit)
 
 
 def test_the_published_curves_end_as_the_table_of_their_ends_says():
