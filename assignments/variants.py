@@ -4,7 +4,7 @@ A master is a Jinja template. ``<<gain>>`` is a number, ``<<gain.times>>`` the s
 ``<<gain.tex>>`` as a factor in a formula: nothing for 1. What stands between ``<% if own %>`` and
 ``<% endif %>`` is for classes with a seed. Without one, every number is the book's.
 
-Two seeds whose difference is no multiple of 11 differ in every number.
+Two seeds whose difference is no multiple of 11 differ in every question that has numbers of a class.
 """
 
 import math
