@@ -1,5 +1,6 @@
 """Questions while reading: each has a folded answer, and each hole a cell to fill and a folded solution."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -15,6 +16,11 @@ def blocks(page):
     """Return (kind, title, body) of each directive of a page that is not inside another."""
     text = (BOOK / f"{page}.md").read_text("utf-8")
     return [(kind, title.strip(), body) for _, kind, title, body in FENCE.findall(text)]
+
+
+def code_of(cell):
+    """Return a cell's code without its options."""
+    return re.sub(r"\A(---\n.*?^---\n|(:.*\n)+)", "", cell, flags=re.DOTALL | re.MULTILINE)
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -35,6 +41,48 @@ def test_a_hole_has_a_stub_what_it_should_give_and_a_folded_solution(page):
             assert stub == solution == "code-cell"
             assert lines.rstrip().endswith("# your three lines")
             assert "hide-cell" in code and "{glue:text}" in body
+
+
+class Uses(ast.NodeVisitor):
+    """The names of some code, in the order in which Python uses them: a value comes before its target."""
+
+    def __init__(self):
+        self.first, self.stored = {}, set()
+
+    def visit_Name(self, node):
+        """Note what happens to a name first, and whether it is ever given a value."""
+        self.first.setdefault(node.id, type(node.ctx))
+        if isinstance(node.ctx, ast.Store):
+            self.stored.add(node.id)
+
+    def visit_Assign(self, node):
+        """Look at the value first."""
+        for part in (node.value, *node.targets):
+            self.visit(part)
+
+    def visit_AugAssign(self, node):
+        """Such a target is read, too."""
+        if isinstance(node.target, ast.Name):
+            self.first.setdefault(node.target.id, ast.Load)
+        self.visit_Assign(ast.Assign([node.target], node.value))
+
+    def visit_For(self, node):
+        """Look at what is gone through first."""
+        for part in (node.iter, node.target, *node.body):
+            self.visit(part)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_an_answer_begins_where_the_stub_did(page):
+    """Whatever the reader's own lines have made of a name, the folded ones give what the page says."""
+    found = blocks(page)
+    for place, (_, title, _) in enumerate(found):
+        if title == "Stop and write three lines":
+            given, answer = Uses(), Uses()
+            given.visit(ast.parse(code_of(found[place + 1][2])))
+            answer.visit(ast.parse(code_of(found[place + 2][2])))
+            changed = [name for name in answer.stored if answer.first[name] is ast.Load]
+            assert not given.stored & set(changed)
 
 
 @pytest.mark.parametrize("page", ASKING)
