@@ -32,15 +32,22 @@ def test_a_question_is_followed_by_its_folded_answer(page):
             assert body.startswith(":class: dropdown\n")
 
 
+def holes(page):
+    """Return, for each hole of a page, what it asks, and the cells that follow: (kind, body) of two."""
+    found = blocks(page)
+    return [
+        (body, *((kind, cell) for kind, _, cell in found[place + 1 : place + 3]))
+        for place, (_, title, body) in enumerate(found)
+        if title == "Stop and write three lines"
+    ]
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_a_hole_has_a_stub_what_it_should_give_and_a_folded_solution(page):
-    found = blocks(page)
-    for place, (_, title, body) in enumerate(found):
-        if title == "Stop and write three lines":
-            (stub, _, lines), (solution, _, code) = found[place + 1 : place + 3]
-            assert stub == solution == "code-cell"
-            assert lines.rstrip().endswith("# your three lines")
-            assert "hide-cell" in code and "{glue:text}" in body
+    for asked, (stub, lines), (solution, code) in holes(page):
+        assert stub == solution == "code-cell"
+        assert lines.rstrip().endswith("# your three lines")
+        assert "hide-cell" in code and "{glue:text}" in asked
 
 
 class Uses(ast.NodeVisitor):
@@ -75,14 +82,12 @@ class Uses(ast.NodeVisitor):
 @pytest.mark.parametrize("page", PAGES)
 def test_an_answer_begins_where_the_stub_did(page):
     """Whatever the reader's own lines have made of a name, the folded ones give what the page says."""
-    found = blocks(page)
-    for place, (_, title, _) in enumerate(found):
-        if title == "Stop and write three lines":
-            given, answer = Uses(), Uses()
-            given.visit(ast.parse(code_of(found[place + 1][2])))
-            answer.visit(ast.parse(code_of(found[place + 2][2])))
-            changed = [name for name in answer.stored if answer.first[name] is ast.Load]
-            assert not given.stored & set(changed)
+    for _, (_, stub), (_, solution) in holes(page):
+        given, answer = Uses(), Uses()
+        given.visit(ast.parse(code_of(stub)))
+        answer.visit(ast.parse(code_of(solution)))
+        changed = given.stored & answer.stored
+        assert not [name for name in changed if answer.first[name] is ast.Load]
 
 
 @pytest.mark.parametrize("page", ASKING)
